@@ -1,0 +1,1 @@
+"""What the front door does besides running: one command a file."""

@@ -1,0 +1,217 @@
+"""The typed envelope of a run, and the check that values keep the types their yaml gave them.
+
+Variant slots are `Any`: the callable that `_target_` names says which keys they have.
+"""
+
+import importlib
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from bertbench.errors import UserError
+
+Plain = dict[str, Any]
+
+
+class Rerun(Enum):
+    """Whether a run whose key is known is run again."""
+
+    never = "never"  # neither a finished nor a failed one
+    failed = "failed"  # a failed one
+    always = "always"
+
+
+class LongText(Enum):
+    """What is read of a text longer than `max_length` tokens."""
+
+    head = "head"
+    head_tail = "head_tail"
+    window = "window"
+
+
+class DevicePreference(Enum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@dataclass
+class Model:
+    """An encoder family with its tokenizer; tfidf has neither."""
+
+    name: str = MISSING
+    architecture: Any = None
+    tokenizer: Any = None
+    released: dict[str, str] | None = None  # scale -> source
+
+
+@dataclass
+class Weights:
+    """Where the weights come from, and whether the objective trains them here."""
+
+    released: bool = MISSING  # ready-made weights, from `source`
+    source: str | None = None  # package:NAME/FOLDER, a local folder or a hub id
+    train: bool = MISSING
+
+
+@dataclass
+class Scale:
+    """Width and depth, and the learning rates that suit them."""
+
+    name: str = MISSING
+    depth: int = MISSING  # layers
+    width: int = MISSING
+    heads: int = MISSING
+    intermediate: int = MISSING  # width of the feed-forward layer
+    positions: int = MISSING  # longest input, tokens
+    pretrain_lr: float = MISSING
+    finetune_lr: float = MISSING
+
+
+@dataclass
+class Optim:
+    """AdamW and its schedule."""
+
+    lr: float = MISSING
+    betas: list[float] = MISSING
+    eps: float = MISSING
+    weight_decay: float = MISSING
+    warmup: float = MISSING  # share of the budget
+    clip: float = MISSING  # L2 norm of the whole gradient
+
+
+@dataclass
+class Pretrain:
+    """How long and on what the pretraining loop runs."""
+
+    seed: int = 0
+    optim: Optim = field(default_factory=Optim)
+    tokens: int | None = None
+    seconds: float | None = None
+    length: int = MISSING  # tokens
+    batch_size: int = MISSING  # sequences per step
+    heldout: float = MISSING  # share of documents
+    log_every: int = MISSING  # steps
+
+
+@dataclass
+class Task:
+    """Labelled data, what of it is used, and what counts as right."""
+
+    name: str = MISSING
+    source: Any = MISSING
+    metric: str = MISSING
+    metrics: list[str] = MISSING
+    train_size: int | None = None
+    labels_per_class: int | None = None
+    long_text: LongText = LongText.head
+    max_length: int = MISSING  # tokens
+
+
+@dataclass
+class Runtime:
+    """Nothing in here changes a result, so nothing in here is part of a run's key."""
+
+    device: DevicePreference = DevicePreference.auto
+    threads: int | None = None  # torch's own choice where null
+    store: str = ".bertbench"
+
+
+@dataclass
+class RunConfig:
+    """Everything that defines one run."""
+
+    name: str = "main"  # of the sheet: results/<name>
+    seed: int = 0
+    rerun: Rerun = Rerun.failed
+    model: Model = field(default_factory=Model)
+    weights: Weights = field(default_factory=Weights)
+    scale: Scale = field(default_factory=Scale)
+    objective: Any = MISSING
+    masking: Any = MISSING
+    corpus: Any = MISSING
+    pretrain: Pretrain = field(default_factory=Pretrain)
+    task: Task = field(default_factory=Task)
+    mode: Any = MISSING
+    baseline: Any = None  # the mode of the linear baseline that comes along; null leaves it out
+    tracking: Any = MISSING
+    runtime: Runtime = field(default_factory=Runtime)
+
+
+def register() -> None:
+    """Store the schema so that conf/config.yaml can name it in its defaults list."""
+    ConfigStore.instance().store(name="schema", node=RunConfig)
+
+
+def conf_dir() -> Path:
+    """Return the folder of yaml: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def plain(cfg: DictConfig, *, complete: bool = True) -> Plain:
+    """Return the resolved config as dicts, lists and scalars; enums as their names.
+
+    Raises:
+        UserError: `complete`, and a value without default was not given.
+    """
+    try:
+        values = OmegaConf.to_container(
+            cfg, resolve=True, enum_to_str=True, throw_on_missing=complete
+        )
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key} has no default: set it with {error.full_key}=...") from error
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def check_types(value: object, default: object, place: str = "") -> None:
+    """Refuse an override whose type is not that of the yaml's own value.
+
+    The schema covers the slots it types; this covers the keys of the variants, without importing
+    them. A default of null, and a null override, are left to the callable.
+
+    Raises:
+        UserError: Names the key, the value and the type it should have.
+    """
+    if isinstance(default, dict) and isinstance(value, dict):
+        for key in default.keys() & value.keys():
+            check_types(value[key], default[key], f"{place}.{key}" if place else str(key))
+        return
+    if default is None or value is None:
+        return
+    wanted = (int, float) if isinstance(default, float) else type(default)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool)):
+        raise UserError(
+            f"{place}={value!r} is {_kind(value)}, but must be {_kind(default)}, such as {default!r}"
+        )
+
+
+def _kind(value: object) -> str:
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
+    return kinds.get(type(value), type(value).__name__)
+
+
+def build(node: Plain, **more: object) -> Any:
+    """Call what `_target_` names with the node's other keys and `more`.
+
+    Not hydra.utils.instantiate: it wraps every error, and a UserError must reach the user whole.
+    """
+    module, _, name = node["_target_"].rpartition(".")
+    target = getattr(importlib.import_module(module), name)
+    return target(**{k: v for k, v in node.items() if not k.startswith("_")}, **more)
+
+
+def compose_defaults(choices: dict[str, str]) -> Plain:
+    """Return the config of these group choices alone, without any other override."""
+    groups = [f"{group}={option}" for group, option in choices.items() if "hydra" not in group]
+    return plain(compose("config", overrides=groups), complete=False)

@@ -1,0 +1,1 @@
+"""Corpora and labelled tasks in, batches of token ids out."""

@@ -1,0 +1,94 @@
+"""Features in, a logistic regression whose strength was chosen on validation out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+
+from bertbench.errors import UserError
+from bertbench.metrics import score
+
+FILE = "linear.safetensors"
+
+
+class Linear(NamedTuple):
+    """A fitted multinomial logistic regression."""
+
+    weights: np.ndarray  # float64, (C, D)
+    bias: np.ndarray  # float64, (C,); -inf for a class that was not in the training data
+
+    def predict(self, features: Any) -> np.ndarray:
+        """Return probabilities (T, C) of dense or sparse features (T, D)."""
+        return softmax(np.asarray(features @ self.weights.T) + self.bias, axis=1)
+
+    def save(self, folder: Path) -> None:
+        """Write the numbers into `folder`."""
+        save_file({"weights": self.weights, "bias": self.bias}, folder / FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Linear":
+        """Read what `save` wrote."""
+        return cls(**load_file(folder / FILE))
+
+
+def fit_linear(
+    train: Any,
+    labels: np.ndarray,
+    validation: Any,
+    validation_labels: np.ndarray,
+    *,
+    classes: int,
+    penalties: Sequence[float],
+    metric: str,
+) -> tuple[Linear, float]:
+    """Fit one regression a penalty, keep the best on validation; among equals, the lower log loss.
+
+    Args:
+        train: (T, D) features, dense or sparse.
+        labels: int64, (T,).
+        validation: (T', D) features.
+        validation_labels: int64, (T',).
+        classes: C.
+        penalties: Values of scikit-learn's C, the inverse strength of the L2 penalty.
+        metric: Decides which is best.
+
+    Returns:
+        The regression and its C.
+
+    Raises:
+        UserError: `penalties` is empty or not positive, or `labels` has one class alone.
+    """
+    if not penalties or min(penalties) <= 0:
+        raise UserError(f"mode.penalties={list(penalties)} must be numbers above 0, at least one")
+    if len(np.unique(labels)) < 2:
+        raise UserError("the training texts are all of one class: nothing can be learned from them")
+    ranked = []
+    for c in sorted(penalties):
+        fitted = LogisticRegression(C=c, max_iter=5000).fit(train, labels)
+        model = _as_linear(fitted, classes)
+        ranked.append((*rank(metric, validation_labels, model.predict(validation)), -c, model))
+    *_, negative_c, best = max(ranked, key=lambda row: row[:3])
+    return best, float(-negative_c)
+
+
+def rank(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
+    """Return what choices on validation compare: the metric, then the log loss; higher is better."""
+    return (
+        score(metric, labels, probabilities, signed=True),
+        score("log_loss", labels, probabilities, signed=True),
+    )
+
+
+def _as_linear(fitted: LogisticRegression, classes: int) -> Linear:
+    coefficients, intercept = fitted.coef_, fitted.intercept_
+    if len(fitted.classes_) == 2:  # scikit-learn keeps the second class's row alone
+        coefficients = np.concatenate([np.zeros_like(coefficients), coefficients])
+        intercept = np.concatenate([[0.0], intercept])
+    weights = np.zeros((classes, coefficients.shape[1]))
+    bias = np.full(classes, -np.inf)
+    weights[fitted.classes_], bias[fitted.classes_] = coefficients, intercept
+    return Linear(weights, bias)

@@ -1,0 +1,1 @@
+"""Which positions are hidden from a language model: one rule a file."""

@@ -1,0 +1,1 @@
+"""The encoder families, on transformers' own classes."""

@@ -1,0 +1,41 @@
+"""A masked-language model to a folder in transformers' format and back."""
+
+import logging
+from pathlib import Path
+
+from transformers import AutoModelForMaskedLM, PreTrainedModel
+
+from bertbench.errors import UserError
+from bertbench.runtime import seeded
+
+log = logging.getLogger(__name__)
+
+
+def load(folder: Path, *, seed: int = 0) -> PreTrainedModel:
+    """Load a masked-language model; safetensors only.
+
+    Args:
+        folder: In transformers' format: a checkpoint of ours, or a released one.
+        seed: Of a language-model head that the folder does not have.
+
+    Raises:
+        UserError: The folder holds no such model, or lacks weights of the encoder itself.
+    """
+    try:
+        with seeded(seed, "missing head"):
+            model, report = AutoModelForMaskedLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} holds no encoder that transformers can read: {error}") from error
+    prefix = f"{model.base_model_prefix}."
+    absent = sorted(name for name in report["missing_keys"] if name.startswith(prefix))
+    if absent:  # transformers would go on with random weights
+        raise UserError(f"{folder} lacks {len(absent)} weights of the encoder, such as {absent[0]}")
+    return model
+
+
+def save(model: PreTrainedModel, tokenizer: object, folder: Path) -> None:
+    """Write configuration, safetensors and tokenizer into `folder`."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]

@@ -1,0 +1,85 @@
+"""Two thin wrappers on transformers' models: states of every layer, and logits of chosen positions."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from bertbench.errors import UserError
+
+Head = Callable[[nn.Module, Tensor], Tensor]
+
+# How each family's masked-language-model class maps states (N, D) to logits (N, V).
+MLM_HEADS: dict[str, Head] = {
+    "bert": lambda model, states: model.cls(states),
+    "roberta": lambda model, states: model.lm_head(states),
+    "albert": lambda model, states: model.predictions(states),
+    "distilbert": lambda model, states: model.vocab_projector(
+        model.vocab_layer_norm(model.activation(model.vocab_transform(states)))
+    ),
+}
+
+
+class Encoder(nn.Module):
+    """Token ids in, hidden states of every layer out.
+
+    Args:
+        backbone: A transformers encoder without head.
+    """
+
+    def __init__(self, backbone: PreTrainedModel) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.width: int = backbone.config.hidden_size
+        self.depth: int = backbone.config.num_hidden_layers
+
+    def forward(self, ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """Return `depth` + 1 tensors (B, L, D): the embeddings, then each layer's output.
+
+        Args:
+            ids: int64, (B, L).
+            attention_mask: bool, (B, L); False on padding.
+        """
+        output = self.backbone(
+            input_ids=ids, attention_mask=attention_mask, output_hidden_states=True
+        )
+        return output.hidden_states
+
+
+class LanguageModel(nn.Module):
+    """An encoder with its masked-language-model head.
+
+    Args:
+        model: One of transformers' ...ForMaskedLM; the encoder inside it is shared, not copied.
+
+    Raises:
+        UserError: A family whose head is not known here.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        family = model.config.model_type
+        if family not in MLM_HEADS:
+            raise UserError(
+                f"no language-model head is known for {family!r} models; "
+                f"weights.train needs one of {', '.join(MLM_HEADS)}"
+            )
+        self.model = model
+        self.encoder = Encoder(model.base_model)
+        self._head = MLM_HEADS[family]
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Return logits (N, V) of states (N, D)."""
+        return self._head(self.model, states)
+
+
+def positions(backbone: PreTrainedModel) -> int:
+    """Return the longest input in tokens; RoBERTa starts to count after the padding id."""
+    config = backbone.config
+    offset = config.pad_token_id + 1 if config.model_type == "roberta" else 0
+    return config.max_position_embeddings - offset
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of parameters; shared ones count once."""
+    return sum(p.numel() for p in module.parameters())

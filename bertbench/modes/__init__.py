@@ -1,0 +1,1 @@
+"""How an encoder is used on a labelled task: one way a file."""

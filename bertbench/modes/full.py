@@ -1,0 +1,270 @@
+"""Everything trained: the encoder and a linear layer on its pooled states."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from bertbench import tokenizer as tokenizers
+from bertbench.data.batching import bucketed
+from bertbench.data.encoding import Encoding, Windows, lengths
+from bertbench.errors import UserError
+from bertbench.linear import rank
+from bertbench.budget import Budget
+from bertbench.loop import train
+from bertbench.models import checkpoint
+from bertbench.models.encoder import Encoder, count_parameters, positions
+from bertbench.models.heads import Classifier, Pooling
+from bertbench.optim import Recipe, adamw
+from bertbench.runtime import Compute, seeded
+from bertbench.setting import Setting
+from bertbench.types import Outcome, Split, TaskData
+
+SETTINGS, HEAD = "full.json", "head.safetensors"
+EVALUATION_BATCH = 64  # texts at once
+EVALUATIONS = 20  # at most, however many epochs
+LOG_EVERY = 10  # steps
+
+
+class Full:
+    """Fine-tuning: Devlin et al. (2019), section 4.1, optimised after Mosbach et al. (2021).
+
+    Validation is read after each epoch (at most 20 times); the best one is kept.
+
+    Args:
+        optim: The fields of `bertbench.optim.Recipe`.
+        pooling: `cls` or `mean`.
+        layer: 0 is the embedding; negative counts from the last.
+        dropout: On the pooled vector.
+        epochs: Readings of the training texts.
+        min_steps: More epochs are read where these would be fewer optimizer steps.
+        batch_size: Texts a step.
+        learning_rates: Each is tried and the best on validation kept; None tries `optim.lr` alone.
+
+    Raises:
+        UserError: `epochs`, `min_steps` or `batch_size` is too small, or `learning_rates` is empty.
+    """
+
+    def __init__(
+        self,
+        *,
+        optim: dict[str, Any],
+        pooling: str,
+        layer: int,
+        dropout: float,
+        epochs: int,
+        min_steps: int,
+        batch_size: int,
+        learning_rates: Sequence[float] | None,
+    ) -> None:
+        if epochs < 1 or batch_size < 1 or min_steps < 0:
+            raise UserError(
+                f"mode.epochs={epochs} and mode.batch_size={batch_size} must be at least 1, "
+                f"mode.min_steps={min_steps} not below 0"
+            )
+        recipe = Recipe(**optim)
+        rates = [recipe.lr] if learning_rates is None else list(learning_rates)
+        if not rates:
+            raise UserError("mode.learning_rates=[] tries nothing: give a list of rates, or null")
+        self.recipes = [recipe._replace(lr=rate) for rate in rates]
+        self.pooling, self.layer, self.dropout = pooling, layer, dropout
+        self.epochs, self.min_steps, self.batch_size = epochs, min_steps, batch_size
+
+    def fit(self, data: TaskData, setting: Setting) -> Outcome:
+        """See `Mode`."""
+        started = time.perf_counter()
+        tries = [self._try(recipe, data, setting) for recipe in self.recipes]
+        seconds = time.perf_counter() - started
+        ranks = [rank(setting.metric, data.validation.labels, found) for _, found, _ in tries]
+        fitted, validation, stats = tries[max(range(len(tries)), key=ranks.__getitem__)]
+        stats["cost/train_seconds"] = seconds
+        return Outcome(fitted, validation, fitted.predict(data.test.texts), stats)
+
+    def _try(
+        self, recipe: Recipe, data: TaskData, setting: Setting
+    ) -> tuple["FittedFull", np.ndarray, dict[str, float]]:
+        """Train at one rate; return the best classifier, its validation probabilities, and stats."""
+        fitted = FittedFull(
+            setting.need_checkpoint(),
+            classes=len(data.classes),
+            pooling=self.pooling,
+            layer=self.layer,
+            dropout=self.dropout,
+            max_length=setting.max_length,
+            long_text=setting.long_text,
+            compute=setting.compute,
+            seed=setting.seed,
+        )
+        batches = TaskBatches(
+            data.train, fitted.encoding, batch_size=self.batch_size, seed=setting.seed
+        )
+        epochs = max(self.epochs, -(-self.min_steps // batches.steps_per_epoch))
+        steps = epochs * batches.steps_per_epoch
+        between = max(batches.steps_per_epoch, -(-steps // EVALUATIONS))
+        validation = fitted.encoding.encode(data.validation.texts)
+        best = Best()
+
+        def after_step(step: int) -> None:
+            if step % between and step != steps:
+                return
+            probabilities = fitted.predict_encoded(validation)
+            found = rank(setting.metric, data.validation.labels, probabilities)
+            best.offer(found, step, probabilities, fitted.classifier)
+            scores = {f"validation/{setting.metric}": found[0], "validation/log_loss": -found[1]}
+            setting.log(scores, step)
+
+        spent = train(
+            fitted.classifier,
+            batches,
+            adamw(fitted.classifier, recipe),
+            recipe=recipe,
+            budget=Budget(steps=steps),
+            compute=setting.compute,
+            seed=setting.seed,
+            log=lambda values, step: setting.log({f"train/{k}": v for k, v in values.items()}, step),
+            log_every=LOG_EVERY,
+            title="fine-tune",
+            after_step=after_step,
+        )
+        fitted.classifier.load_state_dict(best.state)
+        stats = {
+            "chosen/lr": recipe.lr,
+            "chosen/epochs": float(epochs),
+            "chosen/best_epoch": best.step / batches.steps_per_epoch,
+            "cost/train_steps": float(spent.steps),
+            "cost/parameters": float(count_parameters(fitted.classifier)),
+        }
+        return fitted, best.probabilities, stats
+
+
+class Best:
+    """The best evaluation so far; of equal ones, the first."""
+
+    def __init__(self) -> None:
+        self.rank = (-np.inf, -np.inf)
+        self.step = 0
+        self.probabilities = np.empty(0)
+        self.state: dict[str, Tensor] = {}
+
+    def offer(
+        self, found: tuple[float, float], step: int, probabilities: np.ndarray, module: Classifier
+    ) -> None:
+        """Keep a copy of `module` if `found` beats what is kept."""
+        if found > self.rank:
+            self.rank, self.step, self.probabilities = found, step, probabilities
+            self.state = {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+
+class TaskBatches:
+    """Labelled texts in, the batch of a step and its number of tokens out."""
+
+    def __init__(self, split: Split, encoding: Encoding, *, batch_size: int, seed: int) -> None:
+        self.encoding, self.batch_size, self.seed = encoding, batch_size, seed
+        self.encoded = encoding.encode(split.texts)
+        self.lengths = lengths(self.encoded)
+        self.labels = torch.from_numpy(split.labels)
+        self._epoch, self._rows = 0, self._order(0)
+        self.steps_per_epoch = len(self._rows)
+
+    def __call__(self, step: int) -> tuple[tuple[Windows, Tensor], int]:
+        """Return (windows, labels) of `step` (from 0), and the tokens in it."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._rows = epoch, self._order(epoch)
+        rows = self._rows[place]
+        windows = self.encoding.collate([self.encoded[i] for i in rows])
+        return (windows, self.labels[rows]), int(windows.attention_mask.sum())
+
+    def _order(self, epoch: int) -> list[np.ndarray]:
+        return bucketed(self.lengths, batch_size=self.batch_size, seed=self.seed, epoch=epoch)
+
+
+class FittedFull:
+    """Texts in, probabilities out.
+
+    Args:
+        folder: Encoder and tokenizer in transformers' format.
+        classes: C.
+        pooling: `cls` or `mean`.
+        layer: 0 is the embedding; negative counts from the last.
+        dropout: On the pooled vector, in training.
+        max_length: Tokens of a window.
+        long_text: A key of LONG_TEXT.
+        compute: Device and precision.
+        seed: Of the classification layer; drawn before it is built.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        classes: int,
+        pooling: str,
+        layer: int,
+        dropout: float,
+        max_length: int,
+        long_text: str,
+        compute: Compute,
+        seed: int = 0,
+    ) -> None:
+        self.model: PreTrainedModel = checkpoint.load(folder)
+        self.tokenizer: PreTrainedTokenizerBase = tokenizers.load(
+            folder, vocab_size=self.model.config.vocab_size
+        )
+        self.encoding = Encoding(
+            self.tokenizer,
+            max_length=max_length,
+            long_text=long_text,
+            positions=positions(self.model),
+        )
+        pooled = Pooling(Encoder(self.model.base_model), pooling=pooling, layer=layer)
+        with seeded(seed, "classification layer"):
+            classifier = Classifier(pooled, classes=classes, dropout=dropout)
+        self.classifier = classifier.to(compute.device)
+        self.compute, self.classes, self.dropout = compute, classes, dropout
+
+    def predict(self, texts: list[str]) -> np.ndarray:
+        """Return float64 class probabilities, (T, C)."""
+        return self.predict_encoded(self.encoding.encode(texts))
+
+    @torch.inference_mode()
+    def predict_encoded(self, encoded: list[list[list[int]]]) -> np.ndarray:
+        """Return float64 class probabilities, (T, C), of texts cut into windows."""
+        self.classifier.eval()
+        order = np.argsort(lengths(encoded), kind="stable")
+        probabilities = np.empty((len(encoded), self.classes))
+        for start in range(0, len(order), EVALUATION_BATCH):
+            rows = order[start : start + EVALUATION_BATCH]
+            windows = self.encoding.collate([encoded[i] for i in rows])
+            with self.compute.autocast():
+                logits = self.classifier.logits(windows)
+            probabilities[rows] = logits.double().softmax(-1).cpu().numpy()
+        return probabilities
+
+    def save(self, folder: Path) -> None:
+        """Write encoder, tokenizer, classification layer and settings into `folder`."""
+        checkpoint.save(self.model, self.tokenizer, folder)
+        save_file(self.classifier.linear.state_dict(), folder / HEAD)
+        settings = {
+            "classes": self.classes,
+            "pooling": self.classifier.pooling.pooling,
+            "layer": self.classifier.pooling.layer,
+            "dropout": self.dropout,
+            **self.encoding.settings(),
+        }
+        (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, compute: Compute) -> "FittedFull":
+        """Read what `save` wrote."""
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        fitted = cls(folder, **settings, compute=compute)
+        fitted.classifier.linear.load_state_dict(load_file(folder / HEAD))
+        return fitted

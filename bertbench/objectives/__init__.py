@@ -1,0 +1,1 @@
+"""What an encoder is pretrained to do: one loss a file."""

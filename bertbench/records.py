@@ -1,0 +1,89 @@
+"""RunRecord to JSON and back, and the fingerprints that name things; imports no torch."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bertbench.errors import UserError
+
+SCHEMA = 1  # raised when a field changes its meaning; older records still load
+
+# What each stage makes, by version: raise a number when the same settings would give other results.
+STAGES = {"tokenizer": 1, "packing": 1, "encoder": 1, "features": 1, "transfer": 1}
+
+Json = dict[str, Any]
+
+
+def fingerprint(value: object) -> str:
+    """Return 64 hex digits (sha256) of `value` as canonical JSON: key order does not matter."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One recipe on one task in one mode with one seed, and what came of it.
+
+    Attributes:
+        key: Fingerprint of the science: two runs with one key are the same run.
+        group: The key without its seeds: runs with one group are repeats.
+        recipe: What made the encoder, by word (model, weights, scale, objective, masking).
+        science: The resolved settings that the key was made of.
+        metrics: By name, such as `test/accuracy`.
+        chosen: What validation chose, by name (C, learning rate, epoch).
+        cost: Seconds, milliseconds a text, parameters; by name.
+        pretraining: Held-out loss and accuracy beside the unigram predictor's, tokens, seconds.
+        data: Fingerprint and sizes of the task.
+        environment: Versions and machine.
+    """
+
+    key: str
+    group: str
+    name: str
+    task: str
+    mode: str
+    seed: int
+    recipe: dict[str, str]
+    science: Json
+    metric: str
+    metrics: dict[str, float]
+    chosen: dict[str, float]
+    cost: dict[str, float]
+    pretraining: dict[str, float]
+    data: Json
+    environment: dict[str, str]
+    overrides: list[str] = field(default_factory=list)
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """Return indented JSON with sorted keys."""
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, *, place: str = "record.json") -> "RunRecord":
+        """Read what `to_json` wrote, or an older one.
+
+        Args:
+            text: The JSON.
+            place: Where it came from, for the error.
+
+        Raises:
+            UserError: The text is no record, or a newer bertbench wrote it.
+        """
+        try:
+            fields: Mapping[str, Any] = json.loads(text)
+            if fields.get("schema", 0) > SCHEMA:
+                raise UserError(f"{place} was written by a newer bertbench: upgrade to read it")
+            known = {f.name for f in dataclasses.fields(cls)}
+            return cls(**{name: value for name, value in fields.items() if name in known})
+        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+            raise UserError(f"{place} is not a run record ({error}): remove it or run again") from error
+
+
+def read_record(path: Path) -> RunRecord:
+    """Return the record that the file `path` holds."""
+    return RunRecord.from_json(path.read_text(encoding="utf-8"), place=str(path))

@@ -1,0 +1,1 @@
+"""Tracked runs in, a comparison sheet out; reads records only."""

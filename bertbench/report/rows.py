@@ -1,0 +1,137 @@
+"""Runs in, the rows and tables of a sheet out: what is compared with what."""
+
+import json
+from dataclasses import dataclass
+
+from bertbench.metrics import find
+from bertbench.records import RunRecord
+from bertbench.report.collect import Evidence
+from bertbench.report.stats import Difference, Summary, paired_difference, summarise
+from bertbench.tracking import flatten
+
+BASELINE = "tfidf"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe in one mode, over its seeds."""
+
+    label: str
+    runs: list[Evidence]
+    score: Summary
+    difference: Difference | None  # to the baseline; None for the baseline itself
+
+    @property
+    def record(self) -> RunRecord:
+        """The first run's record: for what all seeds share."""
+        return self.runs[0].record
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is the linear baseline."""
+        return self.record.mode == BASELINE
+
+    def metric(self, name: str) -> Summary:
+        """Summarise another metric of the test split."""
+        return summarise([e.record.metrics[f"test/{name}"] for e in self.runs])
+
+    def cost(self, name: str) -> float:
+        """Return a mean cost over the seeds."""
+        return summarise([e.record.cost[name] for e in self.runs]).mean
+
+    @property
+    def plateau(self) -> bool:
+        """Whether a pretraining behind this row stayed at the unigram plateau."""
+        return any(e.record.pretraining.get("plateau") == 1 for e in self.runs)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that may be compared: one task, one amount of training data."""
+
+    task: str
+    size: str  # such as "all 1275 training texts"
+    metric: str
+    rows: list[Row]  # best first
+
+    @property
+    def baseline(self) -> Row | None:
+        """The linear baseline's row."""
+        return next((row for row in self.rows if row.is_baseline), None)
+
+    @property
+    def best_encoder(self) -> Row | None:
+        """The best row that is not the baseline."""
+        return next((row for row in self.rows if not row.is_baseline), None)
+
+
+def make_tables(evidence: list[Evidence]) -> list[Table]:
+    """Group runs into tables, and their seeds into rows."""
+    tables: dict[tuple[object, ...], list[Evidence]] = {}
+    for run in evidence:
+        task = run.record.science["task"]
+        place = (
+            run.record.task,
+            task["train_size"] or task["labels_per_class"] or float("inf"),
+            task["train_size"] is None,
+            task["data"],
+            run.record.metric,
+        )
+        tables.setdefault(place, []).append(run)
+    return [_table(tables[place]) for place in sorted(tables, key=str)]
+
+
+def _table(evidence: list[Evidence]) -> Table:
+    groups: dict[str, list[Evidence]] = {}
+    for run in evidence:
+        groups.setdefault(run.record.group, []).append(run)
+    labels = _labels({key: runs[0].record for key, runs in groups.items()})
+    baseline = next((runs for runs in groups.values() if runs[0].record.mode == BASELINE), None)
+    metric = evidence[0].record.metric
+    rows = []
+    for key, runs in groups.items():
+        is_baseline = runs[0].record.mode == BASELINE
+        score = summarise([e.record.metrics[f"test/{metric}"] for e in runs])
+        difference = paired_difference(runs, baseline) if baseline and not is_baseline else None
+        rows.append(Row(labels[key], runs, score, difference))
+    sign = -1 if find(metric).higher_is_better else 1
+    rows.sort(key=lambda row: (sign * row.score.mean, row.label))
+    first = evidence[0].record
+    return Table(first.task, _size(first), metric, rows)
+
+
+def _size(record: RunRecord) -> str:
+    task, texts = record.science["task"], record.data["train"]
+    if task["labels_per_class"] is not None:
+        return f"{task['labels_per_class']} labels a class ({texts} training texts)"
+    if task["train_size"] is not None:
+        return f"{texts} training texts"
+    return f"all {texts} training texts"
+
+
+def _labels(records: dict[str, RunRecord]) -> dict[str, str]:
+    """Name each row; rows that would share a name get the settings in which they differ."""
+    plain = {key: label(record) for key, record in records.items()}
+    named = {}
+    for key, name in plain.items():
+        twins = [other for other, its in plain.items() if its == name]
+        settings = {twin: flatten(records[twin].science) for twin in twins}
+        differing = [
+            setting
+            for setting in settings[key]
+            if setting.rpartition(".")[2] not in ("seed", "corpus")
+            and len({json.dumps(settings[t].get(setting)) for t in twins}) > 1
+        ]
+        shown = [f"{s.removeprefix('encoder.')}={settings[key][s]}" for s in differing]
+        named[key] = " ".join([name, *shown])
+    return named
+
+
+def label(record: RunRecord) -> str:
+    """Return the words of a recipe and its mode."""
+    if record.mode == BASELINE:
+        return "TF-IDF"
+    words = [record.recipe[name] for name in ("model", "scale", "weights") if name in record.recipe]
+    if "objective" in record.recipe:
+        words.append(f"{record.recipe['objective']}/{record.recipe['masking']}")
+    return " ".join([*words, "·", record.mode])

@@ -1,0 +1,164 @@
+"""Tables in, the markdown of a comparison sheet out: the answer first, then the evidence."""
+
+from bertbench.records import fingerprint
+from bertbench.report.rows import Row, Table
+from bertbench.report.stats import Summary
+
+METRIC_WORDS = {"macro_f1": "macro F1", "mcc": "MCC", "log_loss": "log loss", "ece": "ECE"}
+NOTES = """\
+- A score is the mean over seeds ± one standard deviation; *one seed* has no spread, so take it as a hint.
+- The difference is paired: the same test items, the same seeds, row minus TF-IDF.
+- *Only it / only TF-IDF* counts the test items that one of the two has right and the other wrong, a seed.
+- Pretraining seconds are spent once for an encoder, whatever the number of rows and seeds that use it.
+- Training seconds include the choices made on validation; all seconds were measured, alone or not, on the machine below.
+- TF-IDF reads each text whole; an encoder reads what `task.max_length` and `task.long_text` let it."""
+
+
+def render(tables: list[Table], *, name: str, command: str, figures: list[str]) -> str:
+    """Return the sheet.
+
+    Args:
+        tables: What is compared with what.
+        name: Title.
+        command: What made the runs.
+        figures: A picture's file name a table.
+    """
+    parts = [f"# {name}", ""]
+    for table, figure in zip(tables, figures, strict=True):
+        parts += [f"## {table.task}: {table.size}", "", verdict(table), ""]
+        parts += [*_table(table), "", f"![test {table.metric} of each row]({figure})", ""]
+        parts += _plateaus(table)
+    parts += ["## How to read this", "", NOTES, "", "## How it was made", "", f"    {command}", ""]
+    return "\n".join([*parts, *_environment(tables), ""])
+
+
+def verdict(table: Table) -> str:
+    """Say in one or two sentences which row wins, and whether any is worth it over TF-IDF."""
+    best, baseline = table.best_encoder, table.baseline
+    if best is None:
+        return "Only TF-IDF was run here."
+    name = f"**{best.label}**"
+    if baseline is None or best.difference is None:
+        return f"Best: {name} with {number(best.score)}. TF-IDF was not run with these seeds."
+    gap = best.difference.metric
+    better = gap.mean if table.rows.index(best) < table.rows.index(baseline) else -abs(gap.mean)
+    seeds = f"over {gap.count} seeds" if gap.count > 1 else "with one seed"
+    if better <= 0:
+        text = (
+            f"**No encoder here beats TF-IDF** ({number(baseline.score)} {table.metric}): the best, "
+            f"{name}, is {_points(gap)} from it {seeds}."
+        )
+    else:
+        text = (
+            f"{name} is best with {number(best.score)} {table.metric}, {_points(gap)} from TF-IDF "
+            f"({number(baseline.score)}) {seeds}."
+        )
+    if gap.spread is not None and abs(gap.mean) <= 2 * gap.spread / gap.count**0.5:
+        text += " That is within two standard errors over seeds: not told apart."
+    return text
+
+
+def number(summary: Summary) -> str:
+    """Return a mean with its spread."""
+    if summary.spread is None:
+        return f"{summary.mean:.3f}"
+    return f"{summary.mean:.3f} ± {summary.spread:.3f}"
+
+
+def plain_table(tables: list[Table]) -> str:
+    """Return the tables for a terminal: row, score, difference, cost."""
+    lines = []
+    for table in tables:
+        head = ("row", f"test {table.metric}", "vs TF-IDF", "train s", "ms/text")
+        body = [
+            (
+                row.label,
+                number(row.score),
+                _points(row.difference.metric) if row.difference else "",
+                f"{row.cost('train_seconds'):.1f}",
+                f"{row.cost('milliseconds_per_text'):.2f}",
+            )
+            for row in table.rows
+        ]
+        widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
+        lines.append(f"\n{table.task}: {table.size}\n")
+        for line in (head, *body):
+            cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+            lines.append("  ".join(cells).rstrip())
+        lines += ["", verdict(table).replace("**", "")]
+    return "\n".join(lines)
+
+
+def _table(table: Table) -> list[str]:
+    extra = [n for n in table.rows[0].record.science["task"]["metrics"] if n != table.metric]
+    head = ["row", "seeds", table.metric, "vs TF-IDF", "only it / only TF-IDF"]
+    head += [METRIC_WORDS.get(n, n) for n in extra]
+    head += ["parameters", "pretraining s", "training s", "ms a text"]
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    for row in table.rows:
+        cells = [_name(row), _seeds(row), number(row.score), *_difference(row)]
+        cells += [number(row.metric(n)) for n in extra]
+        pretraining = row.record.pretraining.get("seconds")
+        cells += [
+            f"{row.cost('parameters'):,.0f}",
+            f"{pretraining:.0f}" if pretraining is not None else "–",
+            f"{row.cost('train_seconds'):.1f}",
+            f"{row.cost('milliseconds_per_text'):.2f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _name(row: Row) -> str:
+    name = f"**{row.label}**" if row.is_baseline else row.label
+    return f"{name} †" if row.plateau else name
+
+
+def _seeds(row: Row) -> str:
+    return str(row.score.count) if row.score.count > 1 else "one seed"
+
+
+def _difference(row: Row) -> list[str]:
+    found = row.difference
+    if found is None:
+        return ["–", "–"]
+    return [_points(found.metric), f"{found.only_row:.4g} / {found.only_baseline:.4g} of {found.items}"]
+
+
+def _points(summary: Summary) -> str:
+    spread = "" if summary.spread is None else f" ± {summary.spread:.3f}"
+    return f"{summary.mean:+.3f}{spread}"
+
+
+def _plateaus(table: Table) -> list[str]:
+    """Name the pretrainings that predict hardly better than word frequencies."""
+    seen: dict[str, str] = {}
+    for row in table.rows:
+        for run in row.runs:
+            found = run.record.pretraining
+            if found.get("plateau") == 1:
+                words = run.record.recipe
+                seen[fingerprint(run.record.science["encoder"])] = (
+                    f"- {words['model']} {words['scale']} {words['objective']}/{words['masking']}, "
+                    f"{found['tokens']:,.0f} tokens: held-out loss {found['heldout_loss']:.2f} nats "
+                    f"against {found['unigram_loss']:.2f}, accuracy {found['heldout_accuracy']:.3f} "
+                    f"against {found['unigram_accuracy']:.3f}"
+                )
+    if not seen:
+        return []
+    text = (
+        "† **Pretraining stayed at the unigram plateau**: on held-out text the encoder predicts masked "
+        "tokens hardly better than word frequencies alone, so these rows say nothing of what a longer "
+        "pretraining would give."
+    )
+    return [text, "", *sorted(seen.values()), ""]
+
+
+def _environment(tables: list[Table]) -> list[str]:
+    seen = {
+        ", ".join(f"{k} {v}" for k, v in sorted(run.record.environment.items()))
+        for table in tables
+        for row in table.rows
+        for run in row.runs
+    }
+    return [f"- {line}" for line in sorted(seen)]

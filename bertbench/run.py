@@ -1,0 +1,143 @@
+"""The composition root: one config in, one tracked run out."""
+
+import logging
+import time
+import traceback
+from pathlib import Path
+from typing import NamedTuple
+
+from bertbench.config import Plain, build
+from bertbench.errors import UserError
+from bertbench.plan import Plan, make_plan
+from bertbench.records import RunRecord
+from bertbench.store import Store
+from bertbench.tracking import Run, Tracker, keep_text
+from bertbench.types import Fitted
+
+log = logging.getLogger(__name__)
+
+LATENCY_TEXTS = 64  # the first test texts, on which milliseconds a text are measured
+
+
+class Result(NamedTuple):
+    """What became of a run."""
+
+    record: RunRecord
+    skipped: bool  # it was finished before
+
+
+def execute(
+    values: Plain, *, choices: dict[str, str], overrides: list[str], sweep: str
+) -> Result:
+    """Plan a run, compute it unless it is finished already, and track it.
+
+    Args:
+        values: The resolved config.
+        choices: The chosen option of each config group.
+        overrides: What the command line said, for the record.
+        sweep: Name of the sweep that the run is part of.
+
+    Raises:
+        UserError: A setting or the data cannot be used, or the run failed before and
+            `rerun=never` forbids another try.
+    """
+    plan = make_plan(values, choices)
+    tracker: Tracker = build(values["tracking"])
+    store = Store(Path(values["runtime"]["store"]))
+    with store.lock(f"run-{plan.key[:20]}"):  # of two processes with one run, one waits and skips
+        found = tracker.find(plan.key) if values["rerun"] != "always" else None
+        if found is not None:
+            run_id, status = found
+            if status == "FINISHED":
+                log.info("%s is finished already: skipped (rerun=always runs it again)", plan.title)
+                return Result(RunRecord.from_json(tracker.record(run_id), place=run_id), skipped=True)
+            if values["rerun"] == "never":
+                raise UserError(f"{plan.title} failed before: rerun=failed or rerun=always tries it again")
+        tags = plan.words | {
+            "key": plan.key,
+            "group": plan.group,
+            "seed": str(values["seed"]),
+            "sweep": sweep,
+            "stage": "transfer",
+            "name": values["name"],
+        }
+        with tracker.run(plan.title, params=plan.words | plan.science, tags=tags) as run:
+            try:
+                return Result(_compute(plan, store, run, overrides), skipped=False)
+            except Exception:
+                keep_text(run, "traceback.txt", traceback.format_exc())
+                raise
+
+
+def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRecord:
+    from bertbench import metrics, outputs, runtime
+    from bertbench.recipe import provide_encoder
+    from bertbench.records import fingerprint
+    from bertbench.setting import Setting
+
+    values, data = plan.values, plan.data
+    compute = runtime.compute(values["runtime"]["device"], values["runtime"]["threads"])
+    folder, pretraining = None, {}
+    if plan.encoder is not None:
+        folder, pretraining = provide_encoder(plan, store, compute, run.log)
+    setting = Setting(
+        checkpoint=folder,
+        checkpoint_key=fingerprint(plan.encoder),
+        max_length=values["task"]["max_length"],
+        long_text=values["task"]["long_text"],
+        metric=values["task"]["metric"],
+        seed=values["seed"],
+        store=store,
+        compute=compute,
+        log=run.log,
+    )
+    outcome = build(values["mode"]).fit(data, setting)
+    scores = {
+        f"{split}/{name}": value
+        for split, labels, probabilities in (
+            ("validation", data.validation.labels, outcome.validation),
+            ("test", data.test.labels, outcome.test),
+        )
+        for name, value in metrics.compute(values["task"]["metrics"], labels, probabilities).items()
+    }
+    cost = _group(outcome.stats, "cost/")
+    cost["milliseconds_per_text"] = _latency(outcome.fitted, data.test.texts)
+    record = RunRecord(
+        key=plan.key,
+        group=plan.group,
+        name=values["name"],
+        task=plan.words["task"],
+        mode=plan.words["mode"],
+        seed=values["seed"],
+        recipe={k: v for k, v in plan.words.items() if k not in ("task", "mode")},
+        science=plan.science,
+        metric=values["task"]["metric"],
+        metrics=scores,
+        cost=cost,
+        chosen=_group(outcome.stats, "chosen/"),
+        pretraining=pretraining,
+        data={
+            "fingerprint": plan.data_fingerprint,
+            "classes": data.classes,
+            **{name: len(getattr(data, name).ids) for name in ("train", "validation", "test")},
+        },
+        environment=runtime.environment(compute),
+        overrides=overrides,
+    )
+    run.log(scores | outcome.stats | {f"cost/{k}": v for k, v in cost.items()})
+    run.log({f"pretrain/{k}": v for k, v in pretraining.items()})
+    outputs.keep(run, record, plan, outcome)
+    return record
+
+
+def _latency(fitted: Fitted, texts: list[str]) -> float:
+    """Return milliseconds a text, reading and predicting together; the first pass warms up."""
+    sample = texts[:LATENCY_TEXTS]
+    fitted.predict(sample)
+    started = time.perf_counter()
+    fitted.predict(sample)
+    return 1000 * (time.perf_counter() - started) / len(sample)
+
+
+def _group(values: dict[str, float], prefix: str) -> dict[str, float]:
+    return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}

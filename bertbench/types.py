@@ -1,0 +1,95 @@
+"""Values that cross a room's border.
+
+Shape letters used in this package: B sequences, L tokens per sequence, S sequences of a corpus,
+N chosen positions, V vocabulary entries, D encoder width, C classes, T texts, W windows of texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:  # this room imports nothing heavy: bad input is named before torch is loaded
+    from pathlib import Path
+
+    import numpy as np
+    from torch import Tensor
+
+IGNORE = -100  # label of a position the loss skips; torch's own default
+
+Log = Callable[[dict[str, float], int], None]  # metrics by name, optimizer step
+
+
+class Vocabulary(NamedTuple):
+    """What rooms below the tokenizer need to know of it."""
+
+    size: int
+    pad: int
+    cls: int
+    sep: int
+    mask: int
+    special: tuple[int, ...]  # every special id, sorted
+
+
+class Batch(NamedTuple):
+    """Packed token ids, and where each sequence stands in the corpus."""
+
+    ids: Tensor  # int64, (B, L)
+    attention_mask: Tensor  # bool, (B, L); False on padding
+    maskable: Tensor  # bool, (B, L); False on special tokens and padding
+    sequence: Tensor  # int64, (B,); row of each sequence in the packed corpus
+    epoch: int  # how often the corpus has been read before
+
+
+class Masked(NamedTuple):
+    """Corrupted ids and the labels to predict."""
+
+    ids: Tensor  # int64, (B, L)
+    labels: Tensor  # int64, (B, L); IGNORE where nothing is predicted
+
+
+class Masking(Protocol):
+    """Corrupts a batch: a pure function of each sequence and the epoch."""
+
+    def __call__(self, batch: Batch) -> Masked:
+        """Return corrupted ids and labels, both (B, L)."""
+        ...
+
+
+class Split(NamedTuple):
+    """Labelled texts."""
+
+    ids: list[str]  # (T,), unique within the task
+    texts: list[str]  # (T,)
+    labels: np.ndarray  # int64, (T,), in [0, C)
+
+
+class TaskData(NamedTuple):
+    """A labelled task, ready to learn."""
+
+    name: str
+    classes: list[str]  # (C,)
+    train: Split
+    validation: Split
+    test: Split
+
+
+class Fitted(Protocol):
+    """A text classifier: texts in, probabilities out; can be saved without pickle."""
+
+    def predict(self, texts: list[str]) -> np.ndarray:
+        """Return float64 class probabilities, (T, C)."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write safetensors, tokenizer and settings into `folder`."""
+        ...
+
+
+class Outcome(NamedTuple):
+    """What a mode hands back to the runner."""
+
+    fitted: Fitted
+    validation: np.ndarray  # float64, (T, C): probabilities
+    test: np.ndarray  # float64, (T, C): probabilities
+    stats: dict[str, float]  # what was chosen and what it cost, by metric name

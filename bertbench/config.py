@@ -169,7 +169,9 @@ def plain(cfg: DictConfig, *, complete: bool = True) -> Plain:
             cfg, resolve=True, enum_to_str=True, throw_on_missing=complete
         )
     except MissingMandatoryValue as error:
-        raise UserError(f"{error.full_key} has no default: set it with {error.full_key}=...") from error
+        raise UserError(
+            f"{error.full_key} has no default: set it with {error.full_key}=..."
+        ) from error
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
@@ -190,14 +192,22 @@ def check_types(value: object, default: object, place: str = "") -> None:
     if default is None or value is None:
         return
     wanted = (int, float) if isinstance(default, float) else type(default)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool)):
+    if not isinstance(value, wanted) or (
+        isinstance(value, bool) and not isinstance(default, bool)
+    ):
         raise UserError(
             f"{place}={value!r} is {_kind(value)}, but must be {_kind(default)}, such as {default!r}"
         )
 
 
 def _kind(value: object) -> str:
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
+    kinds = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+    }
     return kinds.get(type(value), type(value).__name__)
 
 

@@ -23,14 +23,14 @@ def run() -> int:
     config.register()
     if {"--cfg", "-c"} & set(sys.argv) and "--resolve" not in sys.argv:
         sys.argv.append("--resolve")
+    if flags := [a for a in sys.argv[1:] if a in ("-m", "--multirun")]:  # Hydra wants them first
+        sys.argv[1:] = [flags[0], *(a for a in sys.argv[1:] if a not in flags)]
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     if first and "=" not in first and not first.startswith(("~", "-")):
         raise UserError(
             f"{first!r} is neither a command nor an override like model=bert: see python -m bertbench --help"
         )
-    main = hydra.main(
-        version_base="1.3", config_path=str(config.conf_dir()), config_name="config"
-    )
+    main = hydra.main(version_base="1.3", config_path=str(config.conf_dir()), config_name="config")
     try:
         main(job)()
     except (HydraException, OmegaConfBaseException) as error:
@@ -51,7 +51,8 @@ def sentence(error: Exception) -> str:
         )
     if unknown := re.search(r"Could not override '(.+?)'", text):
         key = unknown[1]
-        return f"there is no setting {key!r}{nearest(key, setting_names())} (all settings: python -m bertbench --cfg job)"
+        near = nearest(key, setting_names())
+        return f"there is no setting {key!r}{near} (all settings: python -m bertbench --cfg job)"
     if isinstance(cause, OmegaConfBaseException):
         return f"{text.removeprefix('Error merging override ')}: {str(cause).splitlines()[0]}"
     return " ".join(text.split())

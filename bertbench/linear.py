@@ -65,7 +65,9 @@ def fit_linear(
     if not penalties or min(penalties) <= 0:
         raise UserError(f"mode.penalties={list(penalties)} must be numbers above 0, at least one")
     if len(np.unique(labels)) < 2:
-        raise UserError("the training texts are all of one class: nothing can be learned from them")
+        raise UserError(
+            "the training texts are all of one class: nothing can be learned from them"
+        )
     ranked = []
     for c in sorted(penalties):
         fitted = LogisticRegression(C=c, max_iter=5000).fit(train, labels)

@@ -54,31 +54,35 @@ def train(
         FloatingPointError: The loss is no longer finite.
     """
     devices = [compute.device] if compute.device.type == "cuda" else []
-    started, spent = time.perf_counter(), Spent(0, 0, 0.0)
-    with torch.random.fork_rng(devices=devices), tqdm(total=100, desc=title, unit="%", disable=None) as bar:
+    started, step, spent = time.perf_counter(), 0, Spent(0, 0, 0.0)
+    with (
+        torch.random.fork_rng(devices=devices),
+        tqdm(total=100, desc=title, unit="%", disable=None) as bar,
+    ):
         module.train()
         while budget.share(spent) < 1:
-            batch, tokens = batches(spent.steps)
+            batch, tokens = batches(step)
             # The schedule is read in the middle of the step, so neither end has a rate of zero.
-            middle = Spent(spent.steps + 0.5, spent.tokens + tokens / 2, spent.seconds)
+            middle = Spent(step + 0.5, spent.tokens + tokens / 2, spent.seconds)
             share = budget.share(middle)
             factor = max(warmup_linear(share, warmup=recipe.warmup), LEAST_SHARE)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr * factor
-            torch.manual_seed(derive(seed, "dropout", spent.steps))
+            torch.manual_seed(derive(seed, "dropout", step))
             stats = _step(module, batch, optimizer, clip=recipe.clip, compute=compute)
-            spent = Spent(spent.steps + 1, spent.tokens + tokens, time.perf_counter() - started)
+            step += 1
+            spent = Spent(step, spent.tokens + tokens, time.perf_counter() - started)
             done = budget.share(spent)
-            if spent.steps % log_every == 0 or done >= 1:
+            if step % log_every == 0 or done >= 1:
                 floats = {name: float(value) for name, value in stats.items()}
                 if not torch.isfinite(stats["loss"]):
-                    raise FloatingPointError(f"the loss is {floats['loss']} at step {spent.steps}")
+                    raise FloatingPointError(f"the loss is {floats['loss']} at step {step}")
                 floats |= {"lr": recipe.lr * factor, "tokens": spent.tokens}
-                log(floats | {"tokens_per_second": spent.tokens / spent.seconds}, spent.steps)
+                log(floats | {"tokens_per_second": spent.tokens / spent.seconds}, step)
                 bar.set_postfix(loss=f"{floats['loss']:.3f}", refresh=False)
             bar.update(int(100 * done) - bar.n)
             if after_step is not None:
-                after_step(spent.steps)
+                after_step(step)
                 module.train()
     module.eval()
     return spent

@@ -5,7 +5,7 @@ nothing is fetched from a hub.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -91,7 +91,9 @@ def find(name: str, place: str = "task.metric") -> Metric:
     return METRICS[name]
 
 
-def score(name: str, labels: np.ndarray, probabilities: np.ndarray, *, signed: bool = False) -> float:
+def score(
+    name: str, labels: np.ndarray, probabilities: np.ndarray, *, signed: bool = False
+) -> float:
     """Return one metric; `signed` turns it so that higher is better."""
     metric = find(name)
     value = metric.function(labels, probabilities)
@@ -123,13 +125,21 @@ def face(name: str) -> "evaluate.Metric":
                 description=metric.words, citation="", inputs_description="", features=features
             )
 
-        def _compute(self, predictions: Sequence[Sequence[float]], references: Sequence[int]) -> dict[str, float]:
+        def _compute(
+            self,
+            *,
+            predictions: Any = None,
+            references: Any = None,
+            **kwargs: Any,  # noqa: ARG002 - evaluate's own signature
+        ) -> dict[str, float]:
             return {name: metric.function(np.asarray(references), np.asarray(predictions))}
 
     return Face(config_name=name, keep_in_memory=True)
 
 
-def compute(names: Sequence[str], labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def compute(
+    names: Sequence[str], labels: np.ndarray, probabilities: np.ndarray
+) -> dict[str, float]:
     """Return several metrics by name, through their `evaluate` faces."""
     results: dict[str, float] = {}
     for name in names:

@@ -35,7 +35,11 @@ def adamw(module: nn.Module, recipe: Recipe) -> AdamW:
             f"optim: lr={recipe.lr} and clip={recipe.clip} must be above 0, "
             f"weight_decay={recipe.weight_decay} not below 0"
         )
-    if not 0 <= recipe.warmup < 1 or len(recipe.betas) != 2 or not all(0 <= b < 1 for b in recipe.betas):
+    if (
+        not 0 <= recipe.warmup < 1
+        or len(recipe.betas) != 2
+        or not all(0 <= b < 1 for b in recipe.betas)
+    ):
         raise UserError(
             f"optim: warmup={recipe.warmup} must lie in [0, 1), betas={list(recipe.betas)} be two in [0, 1)"
         )

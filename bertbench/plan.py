@@ -86,9 +86,7 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
     )
     values = values | {"mode": _mode(values)}
     data_fingerprint = fingerprint([s._replace(labels=s.labels.tolist()) for s in whole[2:]])
-    plan = Plan(
-        values, {}, data, data_fingerprint, None, None, None, None, science={}, group=""
-    )
+    plan = Plan(values, {}, data, data_fingerprint, None, None, None, None, science={}, group="")
     if values["model"]["architecture"] is not None:
         plan = _with_encoder(plan)
     science = {
@@ -116,7 +114,9 @@ def _mode(values: Plain) -> Plain:
     mode, encoder = values["mode"], values["model"]["architecture"] is not None
     if encoder and mode["_target_"] == LINEAR:
         name = values["model"]["name"]
-        raise UserError(f"mode=tfidf uses no encoder, so model={name} is lost on it: choose model=tfidf")
+        raise UserError(
+            f"mode=tfidf uses no encoder, so model={name} is lost on it: choose model=tfidf"
+        )
     if not encoder and mode["_target_"] != LINEAR:
         if values["baseline"] is None:
             raise UserError(f"model={values['model']['name']} has no encoder: choose mode=tfidf")

@@ -1,13 +1,11 @@
 """Packed rows and an objective in, a pretrained checkpoint and how well it predicts out."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import nn
 
-from bertbench.data.batching import CorpusBatches, as_batch
 from bertbench.budget import Budget
+from bertbench.data.batching import CorpusBatches, as_batch
 from bertbench.loop import train
 from bertbench.masking.token import TokenMasking
 from bertbench.models.encoder import LanguageModel
@@ -84,9 +82,7 @@ def pretrain(
 
 def evaluation_masking(vocabulary: Vocabulary) -> Masking:
     """Return the masks of every evaluation, whatever the training's: or losses cannot be compared."""
-    return TokenMasking(
-        vocabulary, seed=EVALUATION_SEED, rate=0.15, swap=0.1, keep=0.1, views=1
-    )
+    return TokenMasking(vocabulary, seed=EVALUATION_SEED, rate=0.15, swap=0.1, keep=0.1, views=1)
 
 
 @torch.no_grad()

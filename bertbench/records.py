@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ class RunRecord:
     pretraining: dict[str, float]
     data: Json
     environment: dict[str, str]
-    overrides: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list[str])
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -75,13 +74,15 @@ class RunRecord:
             UserError: The text is no record, or a newer bertbench wrote it.
         """
         try:
-            fields: Mapping[str, Any] = json.loads(text)
+            fields: Json = json.loads(text)
             if fields.get("schema", 0) > SCHEMA:
                 raise UserError(f"{place} was written by a newer bertbench: upgrade to read it")
             known = {f.name for f in dataclasses.fields(cls)}
             return cls(**{name: value for name, value in fields.items() if name in known})
         except (json.JSONDecodeError, TypeError, AttributeError) as error:
-            raise UserError(f"{place} is not a run record ({error}): remove it or run again") from error
+            raise UserError(
+                f"{place} is not a run record ({error}): remove it or run again"
+            ) from error
 
 
 def read_record(path: Path) -> RunRecord:

@@ -26,9 +26,7 @@ class Result(NamedTuple):
     skipped: bool  # it was finished before
 
 
-def execute(
-    values: Plain, *, choices: dict[str, str], overrides: list[str], sweep: str
-) -> Result:
+def execute(values: Plain, *, choices: dict[str, str], overrides: list[str], sweep: str) -> Result:
     """Plan a run, compute it unless it is finished already, and track it.
 
     Args:
@@ -49,10 +47,16 @@ def execute(
         if found is not None:
             run_id, status = found
             if status == "FINISHED":
-                log.info("%s is finished already: skipped (rerun=always runs it again)", plan.title)
-                return Result(RunRecord.from_json(tracker.record(run_id), place=run_id), skipped=True)
+                log.info(
+                    "%s is finished already: skipped (rerun=always runs it again)", plan.title
+                )
+                return Result(
+                    RunRecord.from_json(tracker.record(run_id), place=run_id), skipped=True
+                )
             if values["rerun"] == "never":
-                raise UserError(f"{plan.title} failed before: rerun=failed or rerun=always tries it again")
+                raise UserError(
+                    f"{plan.title} failed before: rerun=failed or rerun=always tries it again"
+                )
         tags = plan.words | {
             "key": plan.key,
             "group": plan.group,
@@ -98,7 +102,9 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
             ("validation", data.validation.labels, outcome.validation),
             ("test", data.test.labels, outcome.test),
         )
-        for name, value in metrics.compute(values["task"]["metrics"], labels, probabilities).items()
+        for name, value in metrics.compute(
+            values["task"]["metrics"], labels, probabilities
+        ).items()
     }
     cost = _group(outcome.stats, "cost/")
     cost["milliseconds_per_text"] = _latency(outcome.fitted, data.test.texts)

@@ -80,11 +80,15 @@ def compute(preference: str = "auto", threads: int | None = None) -> Compute:
     """
     if threads is not None:
         if threads < 1:
-            raise UserError(f"runtime.threads={threads} must be at least 1, or null for torch's choice")
+            raise UserError(
+                f"runtime.threads={threads} must be at least 1, or null for torch's choice"
+            )
         torch.set_num_threads(threads)
     available = torch.cuda.is_available()
     if preference == "cuda" and not available:
-        raise UserError("runtime.device=cuda, but torch sees no CUDA device; use runtime.device=auto")
+        raise UserError(
+            "runtime.device=cuda, but torch sees no CUDA device; use runtime.device=auto"
+        )
     if preference == "cpu" or not available:
         return Compute(torch.device("cpu"), None)
     return Compute(torch.device("cuda"), torch.bfloat16)

@@ -60,7 +60,9 @@ class Store:
                 if problem is None:
                     return final
                 aside = Path(tempfile.mkdtemp(prefix=f"{key}.damaged-", dir=final.parent))
-                log.warning("store: %s of %s; set aside in %s and made again", problem, final, aside)
+                log.warning(
+                    "store: %s of %s; set aside in %s and made again", problem, final, aside
+                )
                 final.replace(aside / key)
             final.parent.mkdir(parents=True, exist_ok=True)
             work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=final.parent))

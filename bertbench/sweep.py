@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bertbench.config import Plain, compose_defaults, check_types, plain
+from bertbench.config import Plain, check_types, compose_defaults, plain
 from bertbench.errors import UserError
 from bertbench.plan import baseline_values
 from bertbench.records import RunRecord

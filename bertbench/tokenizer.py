@@ -7,9 +7,9 @@ beforehand, and Unigram is trained by `sentencepiece`, ALBERT's own tool, on one
 
 import hashlib
 import io
-import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 from tokenizers import (
@@ -150,7 +150,9 @@ def load(folder: Path, *, vocab_size: int | None = None) -> PreTrainedTokenizerB
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder} holds no tokenizer that transformers can read: {error}") from error
+        raise UserError(
+            f"{folder} holds no tokenizer that transformers can read: {error}"
+        ) from error
     if vocab_size is not None and not vocab_size / 2 < len(tokenizer) <= vocab_size:
         raise UserError(
             f"the tokenizer in {folder} has {len(tokenizer)} entries, the model {vocab_size}: "
@@ -165,17 +167,25 @@ def vocabulary(tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
     Raises:
         UserError: The tokenizer lacks a padding, start, separator or mask token.
     """
-    names = {"pad": "pad_token_id", "cls": "cls_token_id", "sep": "sep_token_id", "mask": "mask_token_id"}
+    names = {
+        "pad": "pad_token_id",
+        "cls": "cls_token_id",
+        "sep": "sep_token_id",
+        "mask": "mask_token_id",
+    }
     ids = {name: getattr(tokenizer, attribute) for name, attribute in names.items()}
     for name, value in ids.items():
         if value is None:
-            raise UserError(f"the tokenizer has no {name} token, which an encoder of the BERT family needs")
+            raise UserError(
+                f"the tokenizer has no {name} token, which an encoder of the BERT family needs"
+            )
     return Vocabulary(len(tokenizer), **ids, special=tuple(sorted(set(tokenizer.all_special_ids))))
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the sha256 of the tokenizer's full state: two that cut texts alike share it."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    backend: Any = tokenizer.backend_tokenizer
+    return hashlib.sha256(backend.to_str().encode()).hexdigest()
 
 
 def _check_size(vocab_size: int, least: int) -> None:

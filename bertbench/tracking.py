@@ -97,7 +97,10 @@ class MlflowTracker:
             order_by=["attributes.start_time DESC"],
         )
         ended = [(run.info.run_id, run.info.status) for run in found]
-        for wanted in ("FINISHED", "FAILED"):  # a finished run counts, even with a failed one after it
+        for wanted in (
+            "FINISHED",
+            "FAILED",
+        ):  # a finished run counts, even with a failed one after it
             for run_id, status in ended:
                 if status == wanted:
                     return run_id, status
@@ -108,7 +111,9 @@ class MlflowTracker:
         return artifact(self.client, run_id, "record.json").read_text(encoding="utf-8")
 
     @contextlib.contextmanager
-    def run(self, title: str, *, params: dict[str, Any], tags: dict[str, str]) -> Iterator["MlflowRun"]:
+    def run(
+        self, title: str, *, params: dict[str, Any], tags: dict[str, str]
+    ) -> Iterator["MlflowRun"]:
         """See `Tracker`."""
         shown = {k: v[:TAG_LIMIT] for k, v in tags.items()} | {"mlflow.source.name": "bertbench"}
         run_id = self.client.create_run(
@@ -177,10 +182,10 @@ class MlflowRun:
 
     def table(self, frame: "pd.DataFrame", *, name: str, digest: str) -> None:
         """See `Run`."""
-        import mlflow.data
+        from mlflow.data.pandas_dataset import from_pandas
         from mlflow.entities import DatasetInput, InputTag
 
-        dataset = mlflow.data.from_pandas(frame, name=name, digest=digest[:36])
+        dataset = from_pandas(frame, name=name, digest=digest[:36])
         entity = dataset._to_mlflow_entity()  # the public way logs to an active global run
         tag = InputTag("mlflow.data.context", "training")
         self.client.log_inputs(self.run_id, [DatasetInput(entity, [tag])])
@@ -189,7 +194,7 @@ class MlflowRun:
 class NoTracker:
     """Keeps nothing and finds nothing."""
 
-    def find(self, key: str) -> tuple[str, str] | None:  # noqa: ARG002
+    def find(self, key: str) -> tuple[str, str] | None:
         """See `Tracker`."""
         return None
 
@@ -198,7 +203,9 @@ class NoTracker:
         raise KeyError(run_id)
 
     @contextlib.contextmanager
-    def run(self, title: str, *, params: dict[str, Any], tags: dict[str, str]) -> Iterator["NoRun"]:  # noqa: ARG002
+    def run(
+        self, title: str, *, params: dict[str, Any], tags: dict[str, str]
+    ) -> Iterator["NoRun"]:
         """See `Tracker`."""
         yield NoRun()
 

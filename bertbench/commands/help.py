@@ -34,5 +34,7 @@ def text() -> str:
     package = Path(__file__).resolve().parents[1]
     conf = package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
     groups = sorted(p for p in conf.iterdir() if p.is_dir() and p.name != "hydra")
-    lines = [f"  {g.name:11} {', '.join(sorted(p.stem for p in g.glob('*.yaml')))}" for g in groups]
+    lines = [
+        f"  {g.name:11} {', '.join(sorted(p.stem for p in g.glob('*.yaml')))}" for g in groups
+    ]
     return TEXT.format(groups="\n".join(lines))

@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def write_sheet(*, uri: str, experiment: str, name: str, keys: set[str] | None, command: str) -> str:
+def write_sheet(
+    *, uri: str, experiment: str, name: str, keys: set[str] | None, command: str
+) -> str:
     """Write results/<name>/: sheet.md, a figure a table, records.jsonl, predictions.parquet.
 
     Args:

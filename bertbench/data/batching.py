@@ -52,7 +52,9 @@ def as_batch(rows: np.ndarray, chosen: np.ndarray, vocabulary: Vocabulary, *, ep
     return Batch(ids, ids != vocabulary.pad, maskable, torch.from_numpy(chosen), epoch)
 
 
-def bucketed(lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+def bucketed(
+    lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int
+) -> list[np.ndarray]:
     """Cut items into random batches of like length: short texts are not padded to long ones.
 
     Args:

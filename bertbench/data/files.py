@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from pathlib import Path
 
 from bertbench.errors import UserError
@@ -31,19 +32,22 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8 text (byte {error.start}): convert it first") from error
+        raise UserError(
+            f"{file} is not UTF-8 text (byte {error.start}): convert it first"
+        ) from error
 
 
 def _json_lines(file: Path) -> list[str]:
-    documents = []
-    opened = gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8")
-    with opened as lines:
-        try:
-            for number, line in enumerate(lines, start=1):
-                documents.append(_document(line, f"{file}, line {number}"))
-        except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-            raise UserError(f"{file} cannot be read as text: {error}") from error
-    return documents
+    try:
+        raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        lines = raw.decode("utf-8").split("\n")
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{file} cannot be read as text: {error}") from error
+    return [
+        _document(line, f"{file}, line {number}")
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
 
 
 def _document(line: str, place: str) -> str:

@@ -68,6 +68,8 @@ def _stream(
         cut = sentences(document)
         if not cut:
             continue
-        for ids in tokenizer(cut, add_special_tokens=False, return_attention_mask=False)["input_ids"]:
+        for ids in tokenizer(cut, add_special_tokens=False, return_attention_mask=False)[
+            "input_ids"
+        ]:
             for start in range(0, len(ids), room):
                 yield ids[start : start + room]

@@ -44,7 +44,9 @@ class TokenMasking:
                 f"masking.keep={keep} must be shares that add up to at most 1"
             )
         if views is not None and views < 1:
-            raise UserError(f"masking.views={views} must be at least 1, or null for a new mask every epoch")
+            raise UserError(
+                f"masking.views={views} must be at least 1, or null for a new mask every epoch"
+            )
         self.mask, self.seed, self.views = vocabulary.mask, seed, views
         self.rate, self.swap, self.keep = rate, swap, keep
         special = set(vocabulary.special)

@@ -1,14 +1,15 @@
 """A masked-language model to a folder in transformers' format and back."""
 
-import logging
 from pathlib import Path
 
+import transformers
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
 from bertbench.errors import UserError
 from bertbench.runtime import seeded
 
-log = logging.getLogger(__name__)
+transformers.utils.logging.disable_progress_bar()  # one bar a checkpoint says nothing
+transformers.utils.logging.set_verbosity_error()  # what is missing is checked here, and said once
 
 
 def load(folder: Path, *, seed: int = 0) -> PreTrainedModel:
@@ -27,11 +28,15 @@ def load(folder: Path, *, seed: int = 0) -> PreTrainedModel:
                 folder, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder} holds no encoder that transformers can read: {error}") from error
+        raise UserError(
+            f"{folder} holds no encoder that transformers can read: {error}"
+        ) from error
     prefix = f"{model.base_model_prefix}."
     absent = sorted(name for name in report["missing_keys"] if name.startswith(prefix))
     if absent:  # transformers would go on with random weights
-        raise UserError(f"{folder} lacks {len(absent)} weights of the encoder, such as {absent[0]}")
+        raise UserError(
+            f"{folder} lacks {len(absent)} weights of the encoder, such as {absent[0]}"
+        )
     return model
 
 

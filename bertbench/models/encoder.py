@@ -1,13 +1,14 @@
 """Two thin wrappers on transformers' models: states of every layer, and logits of chosen positions."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from bertbench.errors import UserError
 
-Head = Callable[[nn.Module, Tensor], Tensor]
+Head = Callable[[Any, Tensor], Tensor]
 
 # How each family's masked-language-model class maps states (N, D) to logits (N, V).
 MLM_HEADS: dict[str, Head] = {
@@ -27,11 +28,12 @@ class Encoder(nn.Module):
         backbone: A transformers encoder without head.
     """
 
-    def __init__(self, backbone: PreTrainedModel) -> None:
+    def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
-        self.width: int = backbone.config.hidden_size
-        self.depth: int = backbone.config.num_hidden_layers
+        config: Any = backbone.config
+        self.width: int = config.hidden_size
+        self.depth: int = config.num_hidden_layers
 
     def forward(self, ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """Return `depth` + 1 tensors (B, L, D): the embeddings, then each layer's output.

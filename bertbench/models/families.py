@@ -60,7 +60,9 @@ def roberta(shape: Shape, vocabulary: Vocabulary, *, dropout: float) -> RobertaC
     )
 
 
-def albert(shape: Shape, vocabulary: Vocabulary, *, embedding: int, dropout: float) -> AlbertConfig:
+def albert(
+    shape: Shape, vocabulary: Vocabulary, *, embedding: int, dropout: float
+) -> AlbertConfig:
     """ALBERT: one layer used `depth` times, embeddings of `embedding` projected to the width.
 
     Source: Lan et al. (2020), https://arxiv.org/abs/1909.11942, section 3.1. Where the encoder is

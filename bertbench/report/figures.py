@@ -33,7 +33,9 @@ def comparison_figure(table: "Table", path: Path) -> None:
         axes.axvline(table.baseline.score.mean, color=BASELINE, linewidth=1, linestyle="--")
     labels = [row.label + (" †" if row.plateau else "") for row in reversed(table.rows)]
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
-    axes.set_xlabel(f"test {table.metric} (diamond: mean; bar: one standard deviation over seeds)", fontsize=9)
+    axes.set_xlabel(
+        f"test {table.metric} (diamond: mean; bar: one standard deviation over seeds)", fontsize=9
+    )
     axes.set_title(f"{table.task}: {table.size}", fontsize=10)
     axes.grid(axis="x", color=FAINT, alpha=0.4, linewidth=0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -131,7 +131,9 @@ def label(record: RunRecord) -> str:
     """Return the words of a recipe and its mode."""
     if record.mode == BASELINE:
         return "TF-IDF"
-    words = [record.recipe[name] for name in ("model", "scale", "weights") if name in record.recipe]
+    words = [
+        record.recipe[name] for name in ("model", "scale", "weights") if name in record.recipe
+    ]
     if "objective" in record.recipe:
         words.append(f"{record.recipe['objective']}/{record.recipe['masking']}")
     return " ".join([*words, "·", record.mode])

@@ -10,7 +10,7 @@ NOTES = """\
 - The difference is paired: the same test items, the same seeds, row minus TF-IDF.
 - *Only it / only TF-IDF* counts the test items that one of the two has right and the other wrong, a seed.
 - Pretraining seconds are spent once for an encoder, whatever the number of rows and seeds that use it.
-- Training seconds include the choices made on validation; all seconds were measured, alone or not, on the machine below.
+- Training seconds include the choices made on validation. All seconds were measured on the machine below.
 - TF-IDF reads each text whole; an encoder reads what `task.max_length` and `task.long_text` let it."""
 
 
@@ -42,7 +42,7 @@ def verdict(table: Table) -> str:
         return f"Best: {name} with {number(best.score)}. TF-IDF was not run with these seeds."
     gap = best.difference.metric
     better = gap.mean if table.rows.index(best) < table.rows.index(baseline) else -abs(gap.mean)
-    seeds = f"over {gap.count} seeds" if gap.count > 1 else "with one seed"
+    seeds = f"over {gap.seeds} seeds" if gap.seeds > 1 else "with one seed"
     if better <= 0:
         text = (
             f"**No encoder here beats TF-IDF** ({number(baseline.score)} {table.metric}): the best, "
@@ -53,7 +53,7 @@ def verdict(table: Table) -> str:
             f"{name} is best with {number(best.score)} {table.metric}, {_points(gap)} from TF-IDF "
             f"({number(baseline.score)}) {seeds}."
         )
-    if gap.spread is not None and abs(gap.mean) <= 2 * gap.spread / gap.count**0.5:
+    if gap.spread is not None and abs(gap.mean) <= 2 * gap.spread / gap.seeds**0.5:
         text += " That is within two standard errors over seeds: not told apart."
     return text
 
@@ -83,16 +83,21 @@ def plain_table(tables: list[Table]) -> str:
         widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
         lines.append(f"\n{table.task}: {table.size}\n")
         for line in (head, *body):
-            cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+            cells = [
+                line[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)),
+            ]
             lines.append("  ".join(cells).rstrip())
         lines += ["", verdict(table).replace("**", "")]
     return "\n".join(lines)
 
 
 def _table(table: Table) -> list[str]:
-    extra = [n for n in table.rows[0].record.science["task"]["metrics"] if n != table.metric]
+    extra: list[str] = [
+        n for n in table.rows[0].record.science["task"]["metrics"] if n != table.metric
+    ]
     head = ["row", "seeds", table.metric, "vs TF-IDF", "only it / only TF-IDF"]
-    head += [METRIC_WORDS.get(n, n) for n in extra]
+    head += [_words(n) for n in extra]
     head += ["parameters", "pretraining s", "training s", "ms a text"]
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for row in table.rows:
@@ -109,20 +114,27 @@ def _table(table: Table) -> list[str]:
     return lines
 
 
+def _words(metric: str) -> str:
+    return METRIC_WORDS.get(metric, metric)
+
+
 def _name(row: Row) -> str:
     name = f"**{row.label}**" if row.is_baseline else row.label
     return f"{name} †" if row.plateau else name
 
 
 def _seeds(row: Row) -> str:
-    return str(row.score.count) if row.score.count > 1 else "one seed"
+    return str(row.score.seeds) if row.score.seeds > 1 else "one seed"
 
 
 def _difference(row: Row) -> list[str]:
     found = row.difference
     if found is None:
         return ["–", "–"]
-    return [_points(found.metric), f"{found.only_row:.4g} / {found.only_baseline:.4g} of {found.items}"]
+    return [
+        _points(found.metric),
+        f"{found.only_row:.4g} / {found.only_baseline:.4g} of {found.items}",
+    ]
 
 
 def _points(summary: Summary) -> str:

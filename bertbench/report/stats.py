@@ -1,7 +1,7 @@
 """Runs in, numbers of a comparison out: means and spreads over seeds, differences on the same items."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from bertbench.report.collect import Evidence
 
 
 class Summary(NamedTuple):
-    """Several seeds of one thing."""
+    """One thing over several seeds."""
 
     mean: float
     spread: float | None  # standard deviation over seeds (n - 1); None for one seed
-    count: int
+    seeds: int
 
 
 class Difference(NamedTuple):
@@ -43,16 +43,22 @@ def paired_difference(row: Sequence[Evidence], baseline: Sequence[Evidence]) -> 
         return None
     metrics, only_row, only_baseline, items = [], [], [], 0
     for mine, theirs in pairs:
-        a, b = (e.predictions[e.predictions["split"] == "test"] for e in (mine, theirs))
-        if a["id"].tolist() != b["id"].tolist():
-            raise ValueError(f"{mine.record.key} and {theirs.record.key} have different test items")
+        (ids_a, right_a), (ids_b, right_b) = _test_items(mine), _test_items(theirs)
+        if ids_a != ids_b:
+            raise ValueError(
+                f"{mine.record.key} and {theirs.record.key} have different test items"
+            )
         name = f"test/{mine.record.metric}"
         metrics.append(mine.record.metrics[name] - theirs.record.metrics[name])
-        right_a = a["prediction"].to_numpy() == a["label"].to_numpy()
-        right_b = b["prediction"].to_numpy() == b["label"].to_numpy()
         only_row.append(int((right_a & ~right_b).sum()))
         only_baseline.append(int((right_b & ~right_a).sum()))
-        items = len(a)
+        items = len(ids_a)
     return Difference(
         summarise(metrics), float(np.mean(only_row)), float(np.mean(only_baseline)), items
     )
+
+
+def _test_items(run: Evidence) -> tuple[list[str], np.ndarray]:
+    """Return the ids of the test items, and which are right."""
+    test: Any = run.predictions.loc[run.predictions["split"] == "test"]
+    return list(test["id"]), np.asarray(test["prediction"]) == np.asarray(test["label"])

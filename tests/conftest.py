@@ -1,0 +1,92 @@
+"""What several tests need: a tiny tokenizer, a two-layer encoder, and configs of the toy task."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from hydra import compose, initialize_config_dir
+
+from bertbench import config
+from bertbench import tokenizer as tokenizers
+from bertbench.models import families
+from bertbench.runtime import Compute
+
+SHAPE = families.Shape(depth=2, width=32, heads=2, intermediate=64, positions=64)
+# A run of the toy task that takes about a second.
+SMALL = [
+    "task.name=toy",
+    "task.source._target_=toy.task",
+    "task.max_length=32",
+    "corpus._target_=toy.corpus",
+    "scale.depth=2",
+    "scale.width=32",
+    "scale.intermediate=64",
+    "scale.positions=64",
+    "pretrain.tokens=6000",
+    "pretrain.length=32",
+    "pretrain.batch_size=8",
+]
+SMALL_VOCABULARY = {"wordpiece": 120, "byte_bpe": 300, "unigram": 60}
+
+
+@pytest.fixture(scope="session")
+def compute():
+    """The CPU, in float32."""
+    return Compute(torch.device("cpu"), None)
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """A WordPiece tokenizer of the toy corpus."""
+    return tokenizers.wordpiece(toy.corpus(), vocab_size=120, lowercase=True)
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tokenizer):
+    """What the rooms below the tokenizer know of it."""
+    return tokenizers.vocabulary(tokenizer)
+
+
+@pytest.fixture
+def bert(vocabulary):
+    """A new two-layer BERT with its language-model head."""
+    return families.initialise(families.bert(SHAPE, vocabulary, dropout=0.1), seed=0)
+
+
+@pytest.fixture(scope="session")
+def checkpoint_folder(tmp_path_factory, vocabulary, tokenizer):
+    """A folder with a two-layer BERT and its tokenizer in transformers' format."""
+    from bertbench.models import checkpoint
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    model = families.initialise(families.bert(SHAPE, vocabulary, dropout=0.1), seed=0)
+    checkpoint.save(model, tokenizer, folder)
+    return folder
+
+
+@pytest.fixture
+def values(tmp_path, monkeypatch):
+    """Return a function from overrides to the resolved config of a small run in a new folder."""
+    monkeypatch.chdir(tmp_path)
+    config.register()
+
+    def make(*overrides: str) -> config.Plain:
+        with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
+            cfg = compose("config", overrides=[*SMALL, *overrides])
+        values = config.plain(cfg)
+        tokenizer = values["model"]["tokenizer"]
+        if tokenizer is not None:
+            kind = tokenizer["_target_"].rpartition(".")[2]
+            values["model"]["tokenizer"] = tokenizer | {"vocab_size": SMALL_VOCABULARY[kind]}
+        return values
+
+    return make
+
+
+CONF = Path(config.conf_dir())

@@ -1,6 +1,5 @@
 """The composition root: one config in, one tracked run out."""
 
-import logging
 import time
 import traceback
 from pathlib import Path
@@ -13,8 +12,6 @@ from bertbench.records import RunRecord
 from bertbench.store import Store
 from bertbench.tracking import Run, Tracker, keep_text
 from bertbench.types import Fitted
-
-log = logging.getLogger(__name__)
 
 LATENCY_TEXTS = 64  # the first test texts, on which milliseconds a text are measured
 
@@ -47,9 +44,6 @@ def execute(values: Plain, *, choices: dict[str, str], overrides: list[str], swe
         if found is not None:
             run_id, status = found
             if status == "FINISHED":
-                log.info(
-                    "%s is finished already: skipped (rerun=always runs it again)", plan.title
-                )
                 return Result(
                     RunRecord.from_json(tracker.record(run_id), place=run_id), skipped=True
                 )
@@ -75,8 +69,8 @@ def execute(values: Plain, *, choices: dict[str, str], overrides: list[str], swe
 
 def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRecord:
     from bertbench import metrics, outputs, runtime
+    from bertbench.models.released import identity
     from bertbench.recipe import provide_encoder
-    from bertbench.records import fingerprint
     from bertbench.setting import Setting
 
     values, data = plan.values, plan.data
@@ -86,7 +80,7 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
         folder, pretraining = provide_encoder(plan, store, compute, run.log)
     setting = Setting(
         checkpoint=folder,
-        checkpoint_key=fingerprint(plan.encoder),
+        checkpoint_key=identity(folder) if folder is not None else "",
         max_length=values["task"]["max_length"],
         long_text=values["task"]["long_text"],
         metric=values["task"]["metric"],

@@ -39,14 +39,14 @@ def job(cfg: DictConfig) -> None:
         for result in _run(cfg, hydra, status):
             status["keys"].append(result.record.key)
             status["state"] = "skipped" if result.skipped else "finished"
-            log.info("%s", summary(result.record))
+            if not (result.skipped and result.record.mode == "tfidf"):
+                done = "finished before" if result.skipped else "finished"
+                log.info("%s: %s", done, summary(result.record))
     except Exception as error:
         known = isinstance(error, UserError)
         status |= {"state": "failed", "error": _one_line(error), "traceback": not known}
-        if not known:
-            log.exception("this job failed")
-        elif not alone:
-            log.error("this job failed: %s", error)
+        if not alone:
+            log.error("this job failed: %s", error, exc_info=not known)
         if alone and known:
             print(f"bertbench: {error}", file=sys.stderr)
             raise SystemExit(2) from None
@@ -74,9 +74,12 @@ def _run(cfg: DictConfig, hydra: Any, status: dict[str, Any]):  # noqa: ANN202
 
 def summary(record: RunRecord) -> str:
     """Return one line on a run."""
-    words = " ".join([*record.recipe.values(), record.mode, record.task, f"seed={record.seed}"])
+    from bertbench.report.rows import label
+
     score = record.metrics[f"test/{record.metric}"]
-    return f"{words}: test {record.metric} {score:.4f}"
+    return (
+        f"{label(record)} on {record.task}, seed {record.seed}: test {record.metric} {score:.4f}"
+    )
 
 
 class SweepEnd(Callback):
@@ -86,8 +89,10 @@ class SweepEnd(Callback):
     """
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """After one job."""
-        self._end([Path(config.hydra.runtime.output_dir)])
+        """After one job; if it failed, its error is on the way to the front door."""
+        folder = Path(config.hydra.runtime.output_dir)
+        if json.loads((folder / STATUS).read_text(encoding="utf-8"))["state"] != "failed":
+            self._end([folder])
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """After all jobs of a sweep."""

@@ -33,6 +33,8 @@ def comparison_figure(table: "Table", path: Path) -> None:
         axes.axvline(table.baseline.score.mean, color=BASELINE, linewidth=1, linestyle="--")
     labels = [row.label + (" †" if row.plateau else "") for row in reversed(table.rows)]
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
+    axes.set_ylim(-0.6, len(labels) - 0.4)
+    axes.margins(x=0.08)
     axes.set_xlabel(
         f"test {table.metric} (diamond: mean; bar: one standard deviation over seeds)", fontsize=9
     )

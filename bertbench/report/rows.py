@@ -67,7 +67,7 @@ class Table:
 
 def make_tables(evidence: list[Evidence]) -> list[Table]:
     """Group runs into tables, and their seeds into rows."""
-    tables: dict[tuple[object, ...], list[Evidence]] = {}
+    tables: dict[tuple[str, float, bool, str, str], list[Evidence]] = {}
     for run in evidence:
         task = run.record.science["task"]
         place = (
@@ -78,7 +78,7 @@ def make_tables(evidence: list[Evidence]) -> list[Table]:
             run.record.metric,
         )
         tables.setdefault(place, []).append(run)
-    return [_table(tables[place]) for place in sorted(tables, key=str)]
+    return [_table(tables[place]) for place in sorted(tables)]
 
 
 def _table(evidence: list[Evidence]) -> Table:
@@ -136,4 +136,4 @@ def label(record: RunRecord) -> str:
     ]
     if "objective" in record.recipe:
         words.append(f"{record.recipe['objective']}/{record.recipe['masking']}")
-    return " ".join([*words, "·", record.mode])
+    return " ".join([*dict.fromkeys(words), "·", record.mode])  # minilm's scale is minilm too

@@ -1,5 +1,6 @@
 """Tables in, the markdown of a comparison sheet out: the answer first, then the evidence."""
 
+from bertbench.metrics import find
 from bertbench.records import fingerprint
 from bertbench.report.rows import Row, Table
 from bertbench.report.stats import Summary
@@ -10,8 +11,7 @@ NOTES = """\
 - The difference is paired: the same test items, the same seeds, row minus TF-IDF.
 - *Only it / only TF-IDF* counts the test items that one of the two has right and the other wrong, a seed.
 - Pretraining seconds are spent once for an encoder, whatever the number of rows and seeds that use it.
-- Training seconds include the choices made on validation. All seconds were measured on the machine below.
-- TF-IDF reads each text whole; an encoder reads what `task.max_length` and `task.long_text` let it."""
+- Training seconds include the choices made on validation. All seconds were measured on the machine below."""
 
 
 def render(tables: list[Table], *, name: str, command: str, figures: list[str]) -> str:
@@ -28,7 +28,17 @@ def render(tables: list[Table], *, name: str, command: str, figures: list[str]) 
         parts += [f"## {table.task}: {table.size}", "", verdict(table), ""]
         parts += [*_table(table), "", f"![test {table.metric} of each row]({figure})", ""]
         parts += _plateaus(table)
-    parts += ["## How to read this", "", NOTES, "", "## How it was made", "", f"    {command}", ""]
+    parts += [
+        "## How to read this",
+        "",
+        NOTES,
+        *_reading(tables),
+        "",
+        "## How it was made",
+        "",
+        f"    {command}",
+        "",
+    ]
     return "\n".join([*parts, *_environment(tables), ""])
 
 
@@ -41,9 +51,9 @@ def verdict(table: Table) -> str:
     if baseline is None or best.difference is None:
         return f"Best: {name} with {number(best.score)}. TF-IDF was not run with these seeds."
     gap = best.difference.metric
-    better = gap.mean if table.rows.index(best) < table.rows.index(baseline) else -abs(gap.mean)
+    gain = gap.mean if find(table.metric).higher_is_better else -gap.mean
     seeds = f"over {gap.seeds} seeds" if gap.seeds > 1 else "with one seed"
-    if better <= 0:
+    if gain <= 0:
         text = (
             f"**No encoder here beats TF-IDF** ({number(baseline.score)} {table.metric}): the best, "
             f"{name}, is {_points(gap)} from it {seeds}."
@@ -54,7 +64,7 @@ def verdict(table: Table) -> str:
             f"({number(baseline.score)}) {seeds}."
         )
     if gap.spread is not None and abs(gap.mean) <= 2 * gap.spread / gap.seeds**0.5:
-        text += " That is within two standard errors over seeds: not told apart."
+        text += " That is within two standard errors over these seeds: not told apart."
     return text
 
 
@@ -164,6 +174,20 @@ def _plateaus(table: Table) -> list[str]:
         "pretraining would give."
     )
     return [text, "", *sorted(seen.values()), ""]
+
+
+def _reading(tables: list[Table]) -> list[str]:
+    """Say how much of a text each kind of row has read."""
+    tasks = [
+        row.record.science["task"] for table in tables for row in table.rows if not row.is_baseline
+    ]
+    seen = {
+        f"{task['long_text'].replace('_', ' and ')} of {task['max_length']} tokens"
+        for task in tasks
+    }
+    if not seen:
+        return []
+    return [f"- TF-IDF reads each text whole; the encoders here read: {', '.join(sorted(seen))}."]
 
 
 def _environment(tables: list[Table]) -> list[str]:

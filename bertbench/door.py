@@ -42,7 +42,7 @@ def sentence(error: Exception) -> str:
     """Turn Hydra's or OmegaConf's error into one sentence with the way out."""
     cause = error.__cause__
     text = str(error)
-    if missing := re.search(r"Could not find '(.+?)/([^/]+)'", text):
+    if missing := re.search(r"Could not find '([^'\n]+)/([^'/\n]+)'", text):
         group, option = missing.groups()
         known = re.findall(r"^\t(\w[\w-]*)$", text, flags=re.MULTILINE)
         return (

@@ -63,7 +63,7 @@ class RunRecord:
         return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str, *, place: str = "record.json") -> "RunRecord":
+    def from_json(cls, text: str | bytes, *, place: str = "record.json") -> "RunRecord":
         """Read what `to_json` wrote, or an older one.
 
         Args:
@@ -75,16 +75,18 @@ class RunRecord:
         """
         try:
             fields: Json = json.loads(text)
-            if fields.get("schema", 0) > SCHEMA:
-                raise UserError(f"{place} was written by a newer bertbench: upgrade to read it")
+            newer = fields.get("schema", 0) > SCHEMA
             known = {f.name for f in dataclasses.fields(cls)}
-            return cls(**{name: value for name, value in fields.items() if name in known})
-        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+            record = cls(**{name: value for name, value in fields.items() if name in known})
+        except (ValueError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{place} is not a run record ({error}): remove it or run again"
             ) from error
+        if newer:
+            raise UserError(f"{place} was written by a newer bertbench: upgrade to read it")
+        return record
 
 
 def read_record(path: Path) -> RunRecord:
     """Return the record that the file `path` holds."""
-    return RunRecord.from_json(path.read_text(encoding="utf-8"), place=str(path))
+    return RunRecord.from_json(path.read_bytes(), place=str(path))

@@ -93,8 +93,8 @@ def _seal(folder: Path, recipe: dict[str, Any]) -> None:
 def _damage(folder: Path) -> str | None:
     """Say what is wrong with an entry, or None."""
     try:
-        hashes = json.loads((folder / MANIFEST).read_text())["sha256"]
-    except (OSError, ValueError, KeyError):
+        hashes = dict(json.loads((folder / MANIFEST).read_text())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
         return "unreadable manifest"
     for name, expected in hashes.items():
         path = folder / name

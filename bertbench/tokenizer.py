@@ -31,6 +31,8 @@ BERT = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": 
 ROBERTA = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
 ALBERT = {"pad": "<pad>", "unk": "<unk>", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 
+LONGEST_LINE = 2**24  # bytes; sentencepiece leaves out longer ones, by default from 4,192 on
+
 
 def wordpiece(texts: list[str], *, vocab_size: int, lowercase: bool) -> PreTrainedTokenizerFast:
     """Train WordPiece, as BERT's: Devlin et al. (2019), section 3, input representations.
@@ -112,6 +114,7 @@ def unigram(texts: list[str], *, vocab_size: int, lowercase: bool) -> PreTrained
             vocab_size=vocab_size,
             normalization_rule_name="identity",
             num_threads=1,
+            max_sentence_length=LONGEST_LINE,
             pad_id=0,
             unk_id=1,
             bos_id=-1,

@@ -4,6 +4,8 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# Toy encoders are too small for two threads, which wait for each other when the cores are shared.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from pathlib import Path
 

@@ -32,10 +32,10 @@ def head(ids: list[int], room: int) -> list[list[int]]:
 
 
 def head_tail(ids: list[int], room: int) -> list[list[int]]:
-    """Keep a quarter of `room` from the beginning and the rest from the end, as 128 + 382 of 510."""
+    """Keep 128 / 510 of `room` from the beginning and the rest from the end."""
     if len(ids) <= room:
         return [ids]
-    first = room // 4
+    first = round(room * 128 / 510)
     return [ids[:first] + ids[len(ids) - (room - first) :]]
 
 

@@ -7,14 +7,20 @@ separator.
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from bertbench.types import Vocabulary
 
-# A sentence ends at a line's end, or at . ! ? with closing quotes when a capital or digit follows.
-BOUNDARY = re.compile(r"""\n+|(?<=[.!?])["')\]]*[ \t]+(?=["'(\[]*[A-Z0-9£$€])""")
+# A sentence ends at a line's end, or at . ! ? and up to two closing marks, when a capital letter, a
+# digit or a currency sign follows.
+OPENING = r"""[ \t]+(?=["'(\[]*[A-Z0-9£$€])"""
+CLOSING = r"""["')\]]"""
+BOUNDARY = re.compile(
+    rf"\n+|(?:(?<=[.!?])|(?<=[.!?]{CLOSING})|(?<=[.!?]{CLOSING}{CLOSING})){OPENING}"
+)
 
 
 def sentences(document: str) -> list[str]:
@@ -42,14 +48,14 @@ def pack(
     """
     rows: list[list[int]] = []
     row: list[int] = []
-    room = length - 2
-    for ids in _stream(documents, tokenizer, vocabulary.sep, room):
-        if row and len(row) + len(ids) > room:
+    room, last = length - 2, -1
+    for document, ids in _stream(documents, tokenizer, room):
+        between = [vocabulary.sep] if document != last else []
+        if row and len(row) + len(between) + len(ids) > room:
             rows.append(row)
             row = []
-        if not row and ids == [vocabulary.sep]:  # no separator at the start of a row
-            continue
-        row = row + ids
+        row = [*row, *(between if row else []), *ids]
+        last = document
     if row:
         rows.append(row)
     packed = np.full((len(rows), length), vocabulary.pad, dtype=np.int32)
@@ -59,17 +65,14 @@ def pack(
 
 
 def _stream(
-    documents: list[str], tokenizer: PreTrainedTokenizerBase, sep: int, room: int
-) -> Iterator[list[int]]:
-    """Yield sentences of at most `room` ids, and a lone separator between documents."""
+    documents: list[str], tokenizer: PreTrainedTokenizerBase, room: int
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield (document, ids) of each sentence; one longer than `room` comes in pieces."""
+    reader: Any = tokenizer  # typed loosely by transformers
     for number, document in enumerate(documents):
-        if number:
-            yield [sep]
         cut = sentences(document)
         if not cut:
             continue
-        for ids in tokenizer(cut, add_special_tokens=False, return_attention_mask=False)[
-            "input_ids"
-        ]:
+        for ids in reader(cut, add_special_tokens=False, return_attention_mask=False)["input_ids"]:
             for start in range(0, len(ids), room):
-                yield ids[start : start + room]
+                yield number, ids[start : start + room]

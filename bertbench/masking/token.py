@@ -38,7 +38,7 @@ class TokenMasking:
         keep: float,
         views: int | None,
     ) -> None:
-        if not 0 < rate <= 1 or swap < 0 or keep < 0 or swap + keep > 1:
+        if not (0 < rate <= 1 and swap >= 0 and keep >= 0 and swap + keep <= 1):
             raise UserError(
                 f"masking.rate={rate} must lie in (0, 1], and masking.swap={swap} and "
                 f"masking.keep={keep} must be shares that add up to at most 1"

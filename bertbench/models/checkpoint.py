@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
 from bertbench.errors import UserError
@@ -27,9 +28,10 @@ def load(folder: Path, *, seed: int = 0) -> PreTrainedModel:
             model, report = AutoModelForMaskedLM.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        cause = str(error).strip().splitlines()[0]
         raise UserError(
-            f"{folder} holds no encoder that transformers can read: {error}"
+            f"{folder} holds no encoder that transformers can read: {cause}"
         ) from error
     prefix = f"{model.base_model_prefix}."
     absent = sorted(name for name in report["missing_keys"] if name.startswith(prefix))

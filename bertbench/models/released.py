@@ -76,7 +76,7 @@ def identity(folder: Path) -> str:
 def _in_package(place: str) -> Path:
     package, _, inner = place.partition("/")
     install, expected = KNOWN_PACKAGES.get(place, (package, None))
-    spec = importlib.util.find_spec(package)
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
             f"weights.source={PACKAGE}{place} needs a package that is not installed: "

@@ -1,0 +1,222 @@
+"""What pretraining is worth is measured against word frequencies, on masks that never change."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+import toy
+from conftest import SHAPE
+
+from bertbench.budget import Budget
+from bertbench.data.batching import as_batch
+from bertbench.data.packing import pack
+from bertbench.masking.token import TokenMasking
+from bertbench.models import families
+from bertbench.models.encoder import LanguageModel
+from bertbench.objectives.mlm import MaskedLM
+from bertbench.optim import Recipe
+from bertbench.pretrain import (
+    PLATEAU_NATS,
+    evaluate,
+    evaluation_masking,
+    pretrain,
+    unigram_log_probabilities,
+)
+from bertbench.types import IGNORE
+
+RECIPE = Recipe(lr=3e-3, betas=[0.9, 0.98], eps=1e-6, weight_decay=0.01, warmup=0.1, clip=1.0)
+REPEATED = "The coach said the band was on with a new song. " * 8
+BATCH = 8
+
+
+def packed(texts, tokenizer, vocabulary):
+    return pack(texts, tokenizer, vocabulary, length=32)
+
+
+@pytest.fixture(scope="module")
+def rows(tokenizer, vocabulary):
+    return packed(toy.task().train.texts, tokenizer, vocabulary)
+
+
+@pytest.fixture(scope="module")
+def heldout(tokenizer, vocabulary):
+    return packed(toy.task().test.texts, tokenizer, vocabulary)
+
+
+def new_model(vocabulary):
+    config = families.bert(SHAPE, vocabulary, dropout=0.1)
+    return LanguageModel(families.initialise(config, seed=0))
+
+
+def trained(vocabulary, compute, rows, heldout, *, tokens, seed=0, **masking):
+    """Pretrain a new model; return what came of it and the model."""
+    settings = {"rate": 0.15, "swap": 0.1, "keep": 0.1, "views": None} | masking
+    model = new_model(vocabulary)
+    objective = MaskedLM(model, TokenMasking(vocabulary, seed=seed, **settings))
+    stats = pretrain(
+        objective, model, rows, heldout, vocabulary, recipe=RECIPE, budget=Budget(tokens=tokens),
+        batch_size=BATCH, seed=seed, compute=compute, log=lambda values, step: None, log_every=50,
+    )  # fmt: skip
+    return stats, model
+
+
+def slow_unigram(rows, heldout, vocabulary):
+    """Predict each masked token of `heldout` by its share among the tokens of `rows`, one by one.
+
+    Every ordinary id is counted once more than it stands in `rows` (Laplace).
+    """
+    ordinary = set(range(vocabulary.size)) - set(vocabulary.special)
+    counts = Counter(dict.fromkeys(ordinary, 1))
+    for row in rows.tolist():
+        counts.update(i for i in row if i in ordinary)
+    total = sum(counts.values())
+    favourite = max(sorted(ordinary), key=lambda i: counts[i])
+    masking = evaluation_masking(vocabulary)
+    losses, right = [], 0
+    for number in range(len(heldout)):
+        batch = as_batch(heldout, np.array([number]), vocabulary, epoch=0)
+        for label in masking(batch).labels[0].tolist():
+            if label != IGNORE:
+                losses.append(-math.log(counts[label] / total))
+                right += label == favourite
+    return math.fsum(losses) / len(losses), right / len(losses), len(losses)
+
+
+def test_the_unigram_predictor_equals_a_slow_count(rows, heldout, vocabulary, compute):
+    stats = evaluate(
+        new_model(vocabulary), rows, heldout, vocabulary, batch_size=BATCH, compute=compute
+    )
+    loss, accuracy, count = slow_unigram(rows, heldout, vocabulary)
+    assert count > 100
+    assert stats["heldout_predicted"] == count
+    assert math.isclose(stats["unigram_loss"], loss, rel_tol=1e-12)
+    assert math.isclose(stats["unigram_accuracy"], accuracy, rel_tol=1e-12)
+
+
+def test_unigram_probabilities_are_of_ordinary_tokens_and_add_up_to_one(rows, vocabulary):
+    shares = unigram_log_probabilities(rows, vocabulary).exp()
+    assert shares.shape == (vocabulary.size,)
+    assert math.isclose(shares.sum(), 1, rel_tol=1e-12)
+    special = torch.zeros(vocabulary.size, dtype=torch.bool)
+    special[list(vocabulary.special)] = True
+    assert torch.equal(shares == 0, special)
+
+
+def test_the_models_loss_equals_transformers_own(rows, heldout, vocabulary, compute):
+    model = new_model(vocabulary)
+    stats = evaluate(model, rows, heldout, vocabulary, batch_size=BATCH, compute=compute)
+    batch = as_batch(heldout, np.arange(len(heldout)), vocabulary, epoch=0)
+    masked = evaluation_masking(vocabulary)(batch)
+    with torch.no_grad():
+        expected = model.model.eval()(
+            input_ids=masked.ids, attention_mask=batch.attention_mask, labels=masked.labels
+        )
+    assert math.isclose(stats["heldout_loss"], expected.loss.item(), rel_tol=1e-5)
+    picked = masked.labels != IGNORE
+    right = expected.logits.argmax(-1)[picked] == masked.labels[picked]
+    assert math.isclose(stats["heldout_accuracy"], right.float().mean(), rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_the_batch_size_changes_no_evaluation(batch_size, rows, heldout, vocabulary, compute):
+    model = new_model(vocabulary)
+    one, other = (
+        evaluate(model, rows, heldout, vocabulary, batch_size=size, compute=compute)
+        for size in (BATCH, batch_size)
+    )
+    assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_evaluation_masks_are_the_same_whatever_the_training(rows, heldout, vocabulary, compute):
+    seen = []
+    settings = [
+        {},
+        {"views": 1},
+        {"rate": 0.4, "swap": 0.0, "keep": 0.0},
+        {"seed": 5},
+    ]
+    batches = -(-len(heldout) // BATCH)
+    for changed in settings:
+        stats, model = trained(vocabulary, compute, rows, heldout, tokens=300, **changed)
+        given = []
+        model.encoder.register_forward_pre_hook(lambda _, args, given=given: given.append(args[0]))
+        again = evaluate(model, rows, heldout, vocabulary, batch_size=BATCH, compute=compute)
+        assert len(given) == batches
+        assert {name: stats[name] for name in again} == again  # pretrain measured just that
+        seen.append((torch.cat(given), stats["heldout_predicted"], stats["unigram_loss"]))
+    for ids, predicted, unigram in seen[1:]:
+        assert torch.equal(ids, seen[0][0])
+        assert (predicted, unigram) == seen[0][1:]
+
+
+def test_evaluation_reads_without_dropout_and_trains_nothing(rows, heldout, vocabulary, compute):
+    model = new_model(vocabulary).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first, again = (
+        evaluate(model, rows, heldout, vocabulary, batch_size=BATCH, compute=compute)
+        for _ in range(2)
+    )
+    assert first == again
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_an_untrained_model_is_on_the_plateau(rows, heldout, vocabulary, compute):
+    """It spreads its guesses evenly: ln V nats, more than word frequencies."""
+    stats = evaluate(
+        new_model(vocabulary), rows, heldout, vocabulary, batch_size=BATCH, compute=compute
+    )
+    assert math.isclose(stats["heldout_loss"], math.log(vocabulary.size), rel_tol=0.05)
+    assert stats["heldout_loss"] > stats["unigram_loss"]
+    assert stats["plateau"] == 1
+
+
+def test_a_model_that_learned_a_predictable_text_has_left_the_plateau(
+    tokenizer, vocabulary, compute
+):
+    rows = packed([REPEATED] * 20, tokenizer, vocabulary)
+    heldout = packed([REPEATED], tokenizer, vocabulary)
+    before = evaluate(
+        new_model(vocabulary), rows, heldout, vocabulary, batch_size=BATCH, compute=compute
+    )
+    stats, _ = trained(vocabulary, compute, rows, heldout, tokens=60_000)
+    assert before["plateau"] == 1
+    assert stats["heldout_loss"] < stats["unigram_loss"] - PLATEAU_NATS
+    assert stats["plateau"] == 0
+    assert stats["heldout_accuracy"] > stats["unigram_accuracy"]
+
+
+@pytest.mark.parametrize(("gain", "plateau"), [(-0.5, 1), (0.05, 1), (0.15, 0), (2.0, 0)])
+def test_the_plateau_is_less_than_a_tenth_of_a_nat_below_the_unigrams(
+    gain, plateau, rows, heldout, vocabulary, compute, monkeypatch
+):
+    """A model that gives every token the unigram's log-probability, moved by `gain` at the target."""
+    model = new_model(vocabulary)
+    unigram = unigram_log_probabilities(rows, vocabulary)
+    loss, _, _ = slow_unigram(rows, heldout, vocabulary)
+
+    def cross_entropy(logits, targets, reduction):
+        return -(unigram[targets] + gain).sum()
+
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", cross_entropy)
+    stats = evaluate(model, rows, heldout, vocabulary, batch_size=BATCH, compute=compute)
+    assert math.isclose(stats["heldout_loss"], loss - gain, rel_tol=1e-9)
+    assert stats["plateau"] == plateau
+
+
+def test_what_was_spent_adds_up(rows, heldout, vocabulary, compute):
+    stats, _ = trained(vocabulary, compute, rows, heldout, tokens=3_000)
+    assert stats["epochs"] == stats["steps"] / -(-len(rows) // BATCH)
+    assert stats["tokens"] >= 3_000
+    assert math.isclose(stats["tokens_per_second"], stats["tokens"] / stats["seconds"])
+
+
+def test_one_seed_twice_measures_the_same(rows, heldout, vocabulary, compute):
+    (first, _), (again, _) = (
+        trained(vocabulary, compute, rows, heldout, tokens=1_000) for _ in range(2)
+    )
+    timed = {"seconds", "tokens_per_second"}
+    assert {k: v for k, v in first.items() if k not in timed} == {
+        k: v for k, v in again.items() if k not in timed
+    }

@@ -1,0 +1,249 @@
+"""The store makes an entry once, never shows half of one, and mends what was damaged."""
+
+import json
+import logging
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from bertbench.errors import UserError
+from bertbench.store import MANIFEST, Store
+
+RECIPE = {"model": "bert", "depth": 2, "rates": [0.15, 0.1]}
+
+
+class Maker:
+    """Write two files, and count how often it was asked to."""
+
+    def __init__(self, content="weights"):
+        self.content, self.calls = content, 0
+
+    def __call__(self, folder):
+        assert not any(folder.iterdir())
+        self.calls += 1
+        (folder / "model.bin").write_text(self.content)
+        (folder / "deep").mkdir()
+        (folder / "deep" / "vocab.txt").write_text("a b c")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != MANIFEST
+    }
+
+
+MADE = {"model.bin": "weights", "deep/vocab.txt": "a b c"}
+
+
+def test_an_entry_is_made_once_and_then_found(store):
+    make = Maker()
+    first = store.entry("encoder", RECIPE, make)
+    assert contents(first) == MADE
+    assert store.entry("encoder", RECIPE, make) == first
+    assert Store(store.root).entry("encoder", RECIPE, make) == first
+    assert make.calls == 1
+
+
+def test_an_entry_is_the_only_thing_in_its_kind(store):
+    folder = store.entry("encoder", RECIPE, Maker())
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_the_order_of_keys_does_not_make_another_entry(store):
+    make = Maker()
+    first = store.entry("encoder", RECIPE, make)
+    assert store.entry("encoder", dict(reversed(RECIPE.items())), make) == first
+    assert make.calls == 1
+
+
+@pytest.mark.parametrize(
+    "other", [RECIPE | {"depth": 4}, RECIPE | {"rates": [0.1, 0.15]}, RECIPE | {"seed": 0}, {}]
+)
+def test_another_recipe_is_another_entry(store, other):
+    first = store.entry("encoder", RECIPE, Maker("one"))
+    second = store.entry("encoder", other, Maker("two"))
+    assert first != second
+    assert contents(first)["model.bin"] == "one"
+    assert contents(second)["model.bin"] == "two"
+
+
+def test_another_kind_is_another_entry(store):
+    first = store.entry("encoder", RECIPE, Maker("one"))
+    second = store.entry("packed", RECIPE, Maker("two"))
+    assert contents(first)["model.bin"] == "one"
+    assert contents(second)["model.bin"] == "two"
+
+
+def test_the_manifest_says_what_made_the_entry(store):
+    folder = store.entry("encoder", RECIPE, Maker())
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert manifest["recipe"] == RECIPE
+    assert manifest["sha256"].keys() == MADE.keys()
+
+
+def change(folder):
+    (folder / "model.bin").write_text("altered")
+
+
+def shorten(folder):
+    (folder / "deep" / "vocab.txt").write_text("")
+
+
+def remove(folder):
+    (folder / "deep" / "vocab.txt").unlink()
+
+
+def unsign(folder):
+    (folder / MANIFEST).unlink()
+
+
+def manifest_of(text):
+    def damage(folder):
+        (folder / MANIFEST).write_text(text)
+
+    return damage
+
+
+DAMAGES = {
+    "changed file": change,
+    "emptied file": shorten,
+    "missing file": remove,
+    "no manifest": unsign,
+    "empty manifest": manifest_of(""),
+    "cut manifest": manifest_of('{"recipe": {'),
+    "manifest without hashes": manifest_of("{}"),
+    "manifest that is a list": manifest_of("[]"),
+    "manifest that is null": manifest_of("null"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_entry_is_set_aside_and_made_again_with_a_warning(store, damage, caplog):
+    make = Maker()
+    folder = store.entry("encoder", RECIPE, make)
+    damage(folder)
+    broken = {path.name for path in folder.rglob("*")}
+    with caplog.at_level(logging.WARNING, logger="bertbench.store"):
+        assert store.entry("encoder", RECIPE, make) == folder
+    assert make.calls == 2
+    assert contents(folder) == MADE
+    (warning,) = caplog.records
+    assert str(folder) in warning.getMessage()
+    (aside,) = [path for path in folder.parent.iterdir() if path != folder]
+    assert str(aside) in warning.getMessage()
+    assert broken <= {path.name for path in aside.rglob("*")}
+
+
+def test_a_mended_entry_is_found_without_another_warning(store, caplog):
+    make = Maker()
+    change(store.entry("encoder", RECIPE, make))
+    store.entry("encoder", RECIPE, make)
+    caplog.clear()
+    store.entry("encoder", RECIPE, make)
+    assert make.calls == 2
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_a_making_that_fails_leaves_nothing_and_can_be_repeated(store, error):
+    def fail(folder):
+        (folder / "half.bin").write_text("half")
+        raise error("stopped")
+
+    with pytest.raises(error, match="stopped"):
+        store.entry("encoder", RECIPE, fail)
+    assert list((store.root / "encoder").iterdir()) == []
+    make = Maker()
+    assert contents(store.entry("encoder", RECIPE, make)) == MADE
+    assert make.calls == 1
+
+
+def test_a_making_that_fails_after_damage_keeps_what_was_set_aside(store):
+    folder = store.entry("encoder", RECIPE, Maker("precious"))
+    remove(folder)
+
+    def fail(folder):
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        store.entry("encoder", RECIPE, fail)
+    (kept,) = store.root.glob("encoder/**/model.bin")
+    assert kept.read_text() == "precious"
+    assert not folder.exists()
+
+
+def test_nothing_is_visible_under_its_name_before_it_is_whole(store):
+    seen = []
+
+    def make(folder):
+        (folder / "model.bin").write_text("weights")
+        seen.extend(path for path in folder.parent.iterdir() if not path.name.startswith("."))
+
+    store.entry("encoder", RECIPE, make)
+    assert seen == []
+
+
+def test_one_making_may_ask_for_another_entry(store):
+    def make(folder):
+        inner = store.entry("tokenizer", RECIPE, Maker("vocabulary"))
+        (folder / "model.bin").write_text((inner / "model.bin").read_text())
+
+    assert contents(store.entry("encoder", RECIPE, make)) == {"model.bin": "vocabulary"}
+
+
+def ask(root, tally, start):
+    """Run in another process: ask for the entry, and append a line for each making."""
+
+    def make(folder):
+        with Path(tally).open("a") as lines:
+            lines.write(f"{os.getpid()}\n")
+        time.sleep(0.5)
+        (folder / "model.bin").write_text("weights")
+
+    start.wait(60)
+    folder = Store(Path(root)).entry("encoder", RECIPE, make)
+    assert (folder / "model.bin").read_text() == "weights"
+
+
+def test_two_processes_that_ask_at_once_make_it_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(2)
+    tally = tmp_path / "tally"
+    processes = [
+        context.Process(target=ask, args=(str(tmp_path / "store"), str(tally), start))
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert len(tally.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("below", [".", "deeper"])
+def test_a_root_that_is_a_file_is_refused_by_name(tmp_path, below):
+    (tmp_path / "taken").write_text("a file")
+    root = tmp_path / "taken" / below
+    with pytest.raises(UserError, match=r"runtime\.store=.*taken"):
+        Store(root)
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_a_relative_root_stays_where_it_was_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = Store(Path("store"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    folder = store.entry("encoder", RECIPE, Maker())
+    assert folder.is_relative_to(tmp_path / "store")

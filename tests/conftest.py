@@ -34,7 +34,7 @@ SMALL = [
     "pretrain.length=32",
     "pretrain.batch_size=8",
 ]
-SMALL_VOCABULARY = {"wordpiece": 120, "byte_bpe": 300, "unigram": 60}
+SMALL_VOCABULARY = {"wordpiece": 120, "byte_bpe": 300, "unigram": 50}
 
 
 @pytest.fixture(scope="session")

@@ -514,7 +514,7 @@ def test_the_penalty_is_chosen_on_validation():
     new_labels = np.arange(400) % 2
     new = generator.normal(size=(400, 60))
     new[:, 0] += new_labels
-    linear, c = fit_linear(
+    _, c = fit_linear(
         x, labels, new, new_labels, classes=2, penalties=PENALTIES, metric="log_loss"
     )
     losses = {}

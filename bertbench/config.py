@@ -191,6 +191,11 @@ def check_types(value: object, default: object, place: str = "") -> None:
         return
     if default is None or value is None:
         return
+    if isinstance(default, list) and isinstance(value, list):
+        for item in value if default else []:  # a list of numbers takes any numbers
+            first = default[0]
+            check_types(item, float(first) if isinstance(first, int) else first, place)
+        return
     wanted = (int, float) if isinstance(default, float) else type(default)
     if not isinstance(value, wanted) or (
         isinstance(value, bool) and not isinstance(default, bool)

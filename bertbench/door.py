@@ -5,7 +5,7 @@ import re
 import sys
 
 import hydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from bertbench import config
@@ -42,6 +42,8 @@ def sentence(error: Exception) -> str:
     """Turn Hydra's or OmegaConf's error into one sentence with the way out."""
     cause = error.__cause__
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} cannot be read as KEY=VALUE: {text.splitlines()[0]}"
     if missing := re.search(r"Could not find '([^'\n]+)/([^'/\n]+)'", text):
         group, option = missing.groups()
         known = re.findall(r"^\t(\w[\w-]*)$", text, flags=re.MULTILINE)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bertbench import metrics
 from bertbench.budget import Budget
+from bertbench.checks import SHAPE, check
 from bertbench.config import Plain, build
 from bertbench.data.splits import split_ids, subset
 from bertbench.errors import UserError
@@ -17,7 +17,6 @@ from bertbench.records import STAGES, fingerprint
 from bertbench.types import TaskData
 
 LINEAR = "bertbench.modes.tfidf.Tfidf"  # the one mode without an encoder
-SHAPE = ("depth", "width", "heads", "intermediate", "positions")
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,8 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
     Raises:
         UserError: The data, the weights or a setting cannot be used.
     """
+    check(values)
     task = values["task"]
-    for name in (task["metric"], *task["metrics"]):
-        metrics.find(name)
     whole: TaskData = build(task["source"])
     data = whole._replace(
         name=task["name"],

@@ -10,13 +10,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertbench import tokenizer as tokenizers
 from bertbench.budget import Budget
+from bertbench.checks import SHAPE
 from bertbench.config import build
 from bertbench.data.packing import pack
 from bertbench.errors import UserError
 from bertbench.models import checkpoint, families
 from bertbench.models.encoder import LanguageModel
 from bertbench.optim import Recipe
-from bertbench.plan import SHAPE, Plan
+from bertbench.plan import Plan
 from bertbench.pretrain import pretrain
 from bertbench.records import STAGES, fingerprint
 from bertbench.runtime import Compute, numpy_generator
@@ -145,10 +146,8 @@ def heldout_documents(documents: int, share: float) -> set[int]:
     """Return which documents are held out of pretraining: at least one, never all.
 
     Raises:
-        UserError: `share` is no share, or there are fewer than two documents.
+        UserError: There are fewer than two documents.
     """
-    if not 0 < share < 1:
-        raise UserError(f"pretrain.heldout={share} must be a share above 0 and below 1")
     if documents < 2:
         raise UserError(
             f"the corpus has {documents} document, but pretraining needs one to train on and another "

@@ -5,9 +5,9 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
-from bertbench.config import Plain, build
+from bertbench.config import build
 from bertbench.errors import UserError
-from bertbench.plan import Plan, make_plan
+from bertbench.plan import Plan
 from bertbench.records import RunRecord
 from bertbench.store import Store
 from bertbench.tracking import Run, Tracker, keep_text
@@ -23,20 +23,19 @@ class Result(NamedTuple):
     skipped: bool  # it was finished before
 
 
-def execute(values: Plain, *, choices: dict[str, str], overrides: list[str], sweep: str) -> Result:
-    """Plan a run, compute it unless it is finished already, and track it.
+def execute(plan: Plan, *, overrides: list[str], sweep: str) -> Result:
+    """Compute a run unless it is finished already, and track it.
 
     Args:
-        values: The resolved config.
-        choices: The chosen option of each config group.
+        plan: What to run.
         overrides: What the command line said, for the record.
         sweep: Name of the sweep that the run is part of.
 
     Raises:
-        UserError: A setting or the data cannot be used, or the run failed before and
-            `rerun=never` forbids another try.
+        UserError: A setting does not fit the model, or the run failed before and `rerun=never`
+            forbids another try.
     """
-    plan = make_plan(values, choices)
+    values = plan.values
     tracker: Tracker = build(values["tracking"])
     store = Store(Path(values["runtime"]["store"]))
     with store.lock(f"run-{plan.key[:20]}"):  # of two processes with one run, one waits and skips

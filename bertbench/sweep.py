@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from bertbench.config import Plain, check_types, compose_defaults, plain
 from bertbench.errors import UserError
-from bertbench.plan import baseline_values
+from bertbench.plan import baseline_values, make_plan
 from bertbench.records import RunRecord
 
 log = logging.getLogger(__name__)
@@ -66,10 +66,12 @@ def _run(cfg: DictConfig, hydra: Any, status: dict[str, Any]):  # noqa: ANN202
     status |= {"name": values["name"], "tracking": values["tracking"]}
     sweep = Path(hydra.sweep.dir).name
     overrides = list(hydra.overrides.task)
+    plans = [make_plan(values, choices)]
     baseline = baseline_values(values)
-    if baseline is not None and values["model"]["architecture"] is not None:
-        yield execute(baseline, choices=choices, overrides=overrides, sweep=sweep)
-    yield execute(values, choices=choices, overrides=overrides, sweep=sweep)
+    if baseline is not None and plans[0].encoder is not None:
+        plans.insert(0, make_plan(baseline, choices))
+    for plan in plans:
+        yield execute(plan, overrides=overrides, sweep=sweep)
 
 
 def summary(record: RunRecord) -> str:

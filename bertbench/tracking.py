@@ -82,10 +82,16 @@ class MlflowTracker:
     def client(self) -> "MlflowClient":
         """Return the client; the first use makes database and experiment, one process at a time."""
         if self._client is None:
-            with self._opening():
-                client = connect(self.uri)
-                known = client.get_experiment_by_name(self.experiment)
-                self._experiment_id = known.experiment_id if known else self._create(client)
+            from mlflow.exceptions import MlflowException
+
+            try:
+                with self._opening():
+                    client = connect(self.uri)
+                    known = client.get_experiment_by_name(self.experiment)
+                    self._experiment_id = known.experiment_id if known else self._create(client)
+            except MlflowException as error:
+                cause = str(error).strip().splitlines()[0]
+                raise UserError(f"tracking.uri={self.uri} cannot be opened: {cause}") from error
             self._client = client
         return self._client
 

@@ -72,6 +72,16 @@ def checkpoint_folder(tmp_path_factory, vocabulary, tokenizer):
     return folder
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """An MLflow database without runs: to copy, since making one takes seconds."""
+    from bertbench.tracking import connect
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    connect(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture
 def values(tmp_path, monkeypatch):
     """Return a function from overrides to the resolved config of a small run in a new folder."""

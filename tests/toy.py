@@ -1,5 +1,7 @@
 """A task and a corpus small enough for a test: three topics told apart by their words."""
 
+import functools
+
 import numpy as np
 
 from bertbench.types import Split, TaskData
@@ -28,6 +30,7 @@ def text(topic: str, generator: np.random.Generator) -> str:
     return opening + " ".join(rest)
 
 
+@functools.cache  # nobody writes into it
 def split(name: str, per_class: int) -> Split:
     """Return `per_class` texts of each topic; the same name gives the same texts."""
     generator = np.random.default_rng(len(name))

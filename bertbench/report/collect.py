@@ -1,12 +1,13 @@
 """An MLflow store in, finished runs with their predictions out."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from bertbench.errors import UserError
 from bertbench.records import RunRecord, read_record
-from bertbench.tracking import artifact, connect
+from bertbench.tracking import SQLITE, artifact, connect
 
 PAGE = 1000  # runs a request
 
@@ -29,6 +30,10 @@ def collect(uri: str, experiment: str, keys: set[str] | None) -> list[Evidence]:
     Raises:
         UserError: There is no such experiment or no finished run in it.
     """
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
+        raise UserError(
+            f"there are no runs here: {uri} does not exist (run python -m bertbench first)"
+        )
     client = connect(uri)
     found = client.get_experiment_by_name(experiment)
     if found is None:

@@ -1,10 +1,13 @@
 """Hydra's way in: compose, run or sweep; what cannot be composed is one sentence."""
 
+import argparse
 import os
 import re
 import sys
+from typing import NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,21 +24,46 @@ def run() -> int:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
     config.register()
-    if {"--cfg", "-c"} & set(sys.argv) and "--resolve" not in sys.argv:
-        sys.argv.append("--resolve")
-    if flags := [a for a in sys.argv[1:] if a in ("-m", "--multirun")]:  # Hydra wants them first
-        sys.argv[1:] = [flags[0], *(a for a in sys.argv[1:] if a not in flags)]
-    first = sys.argv[1] if len(sys.argv) > 1 else ""
-    if first and "=" not in first and not first.startswith(("~", "-")):
-        raise UserError(
-            f"{first!r} is neither a command nor an override like model=bert: see python -m bertbench --help"
-        )
+    sys.argv[1:] = arranged(sys.argv[1:])
     main = hydra.main(version_base="1.3", config_path=str(config.conf_dir()), config_name="config")
     try:
         main(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(sentence(error)) from error
     return 0
+
+
+def arranged(arguments: list[str]) -> list[str]:
+    """Check flags and words, and put them in an order that Hydra takes: it wants no flag between overrides.
+
+    Raises:
+        UserError: A flag is unknown or has a wrong value, or a word is no override.
+    """
+    parser = get_args_parser()
+    parser.__class__ = _Parser
+    given = parser.parse_intermixed_args(arguments)
+    if given.experimental_rerun:
+        raise UserError(
+            "--experimental-rerun reads a pickle, which can run code: give the overrides"
+        )
+    for word in given.overrides:
+        if "=" not in word and not word.startswith("~"):
+            raise UserError(
+                f"{word!r} is neither a command nor an override like model=bert: "
+                "see python -m bertbench --help"
+            )
+    multirun = ("-m", "--multirun")
+    others = [a for a in arguments if a not in given.overrides and a not in multirun]
+    resolve = ["--resolve"] if given.cfg and not given.resolve else []
+    return [*(["-m"] if given.multirun else []), *given.overrides, *others, *resolve]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Hydra's own parser, but what it refuses is a sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """See argparse."""
+        raise UserError(f"{message} (see python -m bertbench --help)")
 
 
 def sentence(error: Exception) -> str:

@@ -15,7 +15,7 @@ from bertbench.config import build
 from bertbench.data.packing import pack
 from bertbench.errors import UserError
 from bertbench.models import checkpoint, families
-from bertbench.models.encoder import LanguageModel
+from bertbench.models.encoder import LanguageModel, positions
 from bertbench.optim import Recipe
 from bertbench.plan import Plan
 from bertbench.pretrain import pretrain
@@ -90,6 +90,11 @@ def _pretrain(
     log: Log,
 ) -> dict[str, float]:
     settings = plan.values["pretrain"]
+    if settings["length"] > positions(model):  # a released encoder's own, whatever the scale says
+        raise UserError(
+            f"pretrain.length={settings['length']} is more than the {positions(model)} positions of "
+            f"the encoder in {plan.source}"
+        )
     vocabulary = tokenizers.vocabulary(tokenizer)
     rows, heldout = _packed(plan, store, tokenizer, vocabulary)
     language_model = LanguageModel(model)

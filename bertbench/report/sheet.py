@@ -65,8 +65,8 @@ def verdict(table: Table) -> str:
         )
     if gap.spread == 0:
         text += (
-            " The seed changed nothing here, so a spread of zero says nothing of other test items: count those "
-            "that one has right and the other wrong."
+            " The seed changed nothing here, so a spread of zero says nothing of other test items: "
+            "count those that one has right and the other wrong."
         )
     elif gap.spread is not None and abs(gap.mean) <= 2 * gap.spread / gap.seeds**0.5:
         text += " That is within two standard errors over these seeds: not told apart."

@@ -6,7 +6,9 @@ from importlib import import_module
 
 from bertbench.errors import UserError
 
-COMMANDS = {"report": "bertbench.commands.report"}  # each has main(arguments) -> exit code
+COMMANDS = {  # each has main(arguments) -> exit code
+    name: f"bertbench.commands.{name}" for name in ("report", "status", "store", "sync")
+}
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """A resolved config in, nothing out: refuses settings that no run can have, before data is read."""
 
+import math
 import re
 
 from bertbench import metrics
@@ -15,6 +16,7 @@ def check(values: Plain) -> None:
     Raises:
         UserError: Names the setting, its value and what it may be.
     """
+    _check_finite(values)
     if not re.fullmatch(r"\w[\w.-]*", values["name"]):
         raise UserError(
             f"name={values['name']!r} must be letters, digits, '-', '_' and '.': it names a folder"
@@ -22,6 +24,18 @@ def check(values: Plain) -> None:
     _check_least(values)
     _check_pretrain(values["pretrain"], values["scale"]["positions"])
     _check_metrics(values["task"])
+
+
+def _check_finite(value: object, place: str = "") -> None:
+    """Refuse nan and infinity anywhere: they compare with nothing and train to nothing."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            _check_finite(below, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list):
+        for i, below in enumerate(value):
+            _check_finite(below, f"{place}[{i}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{place}={value} must be a finite number")
 
 
 def _check_least(values: Plain) -> None:

@@ -4,6 +4,7 @@ Variant slots are `Any`: the callable that `_target_` names says which keys they
 """
 
 import importlib
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -122,6 +123,9 @@ class Runtime:
 
     device: DevicePreference = DevicePreference.auto
     threads: int | None = None  # torch's own choice where null
+    checkpoint_seconds: float | None = (
+        30.0  # between two saves of a training; null: only when stopped
+    )
     store: str = ".bertbench"
 
 
@@ -147,8 +151,15 @@ class RunConfig:
 
 
 def register() -> None:
-    """Store the schema so that conf/config.yaml can name it in its defaults list."""
+    """Store the schema, and the resolver `stem`, so that the yaml can name them."""
     ConfigStore.instance().store(name="schema", node=RunConfig)
+    OmegaConf.register_new_resolver("stem", stem, replace=True)
+
+
+def stem(path: object) -> str:
+    """Return a file's name without folder and endings, of letters, digits, '_', '-' and '.' alone."""
+    name = re.sub(r"(\.(csv|tsv|jsonl))?(\.gz)?$", "", Path(str(path)).name, flags=re.IGNORECASE)
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "files"
 
 
 def conf_dir() -> Path:

@@ -11,7 +11,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from bertbench import config
+from bertbench import config, interrupt
 from bertbench.errors import UserError, nearest
 from bertbench.sweep import job
 
@@ -23,6 +23,7 @@ def run() -> int:
         UserError: The config cannot be composed.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
+    interrupt.listen()
     config.register()
     sys.argv[1:] = arranged(sys.argv[1:])
     main = hydra.main(version_base="1.3", config_path=str(config.conf_dir()), config_name="config")

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
+from bertbench import interrupt
 from bertbench.errors import UserError
 from bertbench.metrics import score
 
@@ -70,6 +71,7 @@ def fit_linear(
         )
     ranked = []
     for c in sorted(penalties):
+        interrupt.check()
         fitted = LogisticRegression(C=c, max_iter=5000).fit(train, labels)
         model = _as_linear(fitted, classes)
         ranked.append((*rank(metric, validation_labels, model.predict(validation)), -c, model))

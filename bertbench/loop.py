@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from bertbench.budget import Budget, Spent
 from bertbench.optim import Recipe, warmup_linear
+from bertbench.progress import Progress
 from bertbench.runtime import Compute, derive
 from bertbench.types import Log
 
@@ -31,9 +32,10 @@ def train(
     log: Log,
     log_every: int,
     title: str,
+    progress: Progress,
     after_step: Callable[[int], None] | None = None,
 ) -> Spent:
-    """Train `module` in place until the budget is spent.
+    """Train `module` in place until the budget is spent; go on where an earlier try was stopped.
 
     Everything random in step k (order, masks, dropout) is a function of (seed, k).
 
@@ -48,13 +50,16 @@ def train(
         log: Receives floats; the loop does not know where they go.
         log_every: Steps between two calls of `log`.
         title: Of the progress bar, which shows on a terminal only.
+        progress: Gives back the state of an earlier try, and keeps that of this one.
         after_step: Called after each step with the number of steps done.
 
     Raises:
         FloatingPointError: The loss is no longer finite.
+        KeyboardInterrupt: Somebody asked to stop; the state is saved.
     """
     devices = [compute.device] if compute.device.type == "cuda" else []
-    started, step, spent = time.perf_counter(), 0, Spent(0, 0, 0.0)
+    spent = progress.restore()
+    started, step = time.perf_counter() - spent.seconds, int(spent.steps)
     with (
         torch.random.fork_rng(devices=devices),
         tqdm(total=100, desc=title, unit="%", disable=None) as bar,
@@ -84,6 +89,7 @@ def train(
             if after_step is not None:
                 after_step(step)
                 module.train()
+            progress.after_step(spent, last=done >= 1)
     module.eval()
     return spent
 

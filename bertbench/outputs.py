@@ -12,7 +12,7 @@ from bertbench.metrics import confusion
 from bertbench.plan import Plan, written_split
 from bertbench.records import RunRecord
 from bertbench.report.figures import confusion_figure
-from bertbench.tracking import Run
+from bertbench.tracking.protocol import Run
 from bertbench.types import Outcome, Split, TaskData
 
 

@@ -1,9 +1,15 @@
 """A resolved config in, everything that can be known of its run before computing out.
 
 Data is read, weights are located, keys are made, and what is wrong is said, without loading torch.
+
+A key says what was asked for, not what computed it. Device, threads and the versions of torch or
+transformers move the last bits of a result (a GPU also its precision); they stand in its record, for
+with them in the key each upgrade would throw away every pretraining. Where another version is known
+to compute something else, the number of its stage in STAGES is raised. A budget of seconds names its
+recipe too, although the machine decides how far it comes: the tokens it came to are in the record.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +17,14 @@ from bertbench.budget import Budget
 from bertbench.checks import SHAPE, check
 from bertbench.config import Plain, build
 from bertbench.data.splits import split_ids, subset
+from bertbench.data.validate import validate
 from bertbench.errors import UserError
 from bertbench.models.released import identity, locate
 from bertbench.records import STAGES, fingerprint
 from bertbench.types import TaskData
 
 LINEAR = "bertbench.modes.tfidf.Tfidf"  # the one mode without an encoder
+FROZEN = "bertbench.modes.frozen.Frozen"  # the one mode that keeps features
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,9 @@ class Plan:
         corpus: Documents for tokenizer and pretraining; None where neither is made.
         source: Folder of ready-made weights, or None.
         tokenizer: Recipe of the tokenizer; None with ready-made weights or without encoder.
+        packed: Recipe of the packed corpus; None without pretraining.
         encoder: Recipe of the encoder's weights; None without encoder.
+        features: Recipe of the features of all texts; None in a mode that keeps none.
         science: All that decides the result.
         group: Fingerprint of `science` without its seeds.
     """
@@ -39,17 +49,31 @@ class Plan:
     words: dict[str, str]
     data: TaskData
     data_fingerprint: str
-    corpus: list[str] | None
-    source: Path | None
-    tokenizer: Plain | None
-    encoder: Plain | None
-    science: Plain
-    group: str
+    corpus: list[str] | None = None
+    source: Path | None = None
+    tokenizer: Plain | None = None
+    packed: Plain | None = None
+    encoder: Plain | None = None
+    features: Plain | None = None
+    science: Plain = field(default_factory=dict)
+    group: str = ""
 
     @property
     def key(self) -> str:
         """Name the run: two plans with one key give the same result."""
         return fingerprint(self.science)
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """Name what each stage makes, in their order: plans that share a name share the thing."""
+        recipes = {
+            "tokenizer": self.tokenizer,
+            "packed": self.packed,
+            "encoder": self.encoder,
+            "features": self.features,
+            "transfer": self.science,
+        }
+        return {stage: fingerprint(made) for stage, made in recipes.items() if made is not None}
 
     @property
     def title(self) -> str:
@@ -72,6 +96,7 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
     check(values)
     task = values["task"]
     whole: TaskData = build(task["source"])
+    validate(whole, f"task {task['name']}")
     data = whole._replace(
         name=task["name"],
         train=subset(
@@ -83,17 +108,20 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
         ),
     )
     values = values | {"mode": _mode(values)}
-    data_fingerprint = fingerprint([s._replace(labels=s.labels.tolist()) for s in whole[2:]])
-    plan = Plan(values, {}, data, data_fingerprint, None, None, None, None, science={}, group="")
+    plan = Plan(values, {}, data, _data_fingerprint(whole))
     if values["model"]["architecture"] is not None:
         plan = _with_encoder(plan)
-    science = {
-        "version": STAGES["transfer"],
-        "task": _task_science(plan),
-        "encoder": plan.encoder,
-        "mode": values["mode"],
-        "seed": values["seed"],
-    }
+    science = _canonical(
+        {
+            "version": STAGES["transfer"],
+            "task": _task_science(plan),
+            "encoder": plan.encoder,
+            "mode": _mode_science(values["mode"]),
+            "seed": values["seed"],
+        }
+    )
+    if plan.features is not None:  # the rest of its recipe is in here already
+        science["features"] = STAGES["features"]
     return replace(
         plan, science=science, group=_without_seeds(science), words=_words(plan, choices)
     )
@@ -138,24 +166,46 @@ def _with_encoder(plan: Plan) -> Plan:
             "settings": model["tokenizer"],
             "corpus": corpus_fingerprint,
         }
-    encoder: dict[str, Any] = {"version": STAGES["encoder"]}
-    if source is None:
         shape = {name: scale[name] for name in SHAPE}
-        encoder |= {"architecture": model["architecture"], "shape": shape, "tokenizer": tokenizer}
+        start = {"architecture": model["architecture"], "shape": shape, "tokenizer": tokenizer}
     else:
-        encoder |= {"source": identity(source)}
+        start = {"source": identity(source)}
+    encoder: dict[str, Any] = dict(start)
+    packed = None
     if weights["train"]:
         Budget(None, pretrain["tokens"], pretrain["seconds"]).check("pretrain")
+        packed = {
+            "version": STAGES["packed"],
+            "tokenizer": tokenizer or start,  # ready-made weights bring theirs
+            "corpus": corpus_fingerprint,
+            "length": pretrain["length"],
+            "heldout": pretrain["heldout"],
+        }
         encoder["pretrain"] = {
-            "packing": STAGES["packing"],
+            "packed": STAGES["packed"],
             "corpus": corpus_fingerprint,
             "objective": plan.values["objective"],
             "masking": plan.values["masking"],
             **{k: v for k, v in pretrain.items() if k not in ("seed", "log_every")},
         }
-    if source is None or weights["train"]:
-        encoder["seed"] = pretrain["seed"]
-    return replace(plan, corpus=corpus, source=source, tokenizer=tokenizer, encoder=encoder)
+    if source is None or weights["train"]:  # made here, not used as it came
+        encoder |= {"version": STAGES["encoder"], "seed": pretrain["seed"]}
+    recipes = {"tokenizer": tokenizer, "packed": packed, "encoder": encoder}
+    recipes["features"] = _features(plan, encoder)
+    return replace(plan, corpus=corpus, source=source, **_canonical(recipes))
+
+
+def _features(plan: Plan, encoder: Plain) -> Plain | None:
+    mode, task = plan.values["mode"], plan.values["task"]
+    if mode["_target_"] != FROZEN:
+        return None
+    return {
+        "version": STAGES["features"],
+        "encoder": encoder,
+        **{name: mode[name] for name in ("pooling", "layer")},
+        **{name: task[name] for name in ("max_length", "long_text")},
+        "texts": [fingerprint(split.texts) for split in plan.data[2:]],
+    }
 
 
 def _corpus(values: Plain) -> list[str]:
@@ -165,6 +215,28 @@ def _corpus(values: Plain) -> list[str]:
             f"the corpus of {values['corpus']['_target_']} is empty: it has no document with text in it"
         )
     return corpus
+
+
+def _data_fingerprint(data: TaskData) -> str:
+    """Name all of a task but its name: what its classes are called is told in the predictions."""
+    splits = [split._replace(labels=split.labels.tolist()) for split in data[2:]]
+    return fingerprint([data.classes, *splits])
+
+
+def _mode_science(mode: Plain) -> Plain:
+    """Return the mode's settings without the learning rate that a list of them takes the place of."""
+    if mode.get("learning_rates") is None:
+        return mode
+    return mode | {"optim": {k: v for k, v in mode["optim"].items() if k != "lr"}}
+
+
+def _canonical(value: Any) -> Any:
+    """Return settings with whole floats as integers: `dropout=0` and `dropout=0.0` are one."""
+    if isinstance(value, dict):
+        return {name: _canonical(below) for name, below in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _task_science(plan: Plan) -> Plain:

@@ -10,11 +10,13 @@ from bertbench.loop import train
 from bertbench.masking.token import TokenMasking
 from bertbench.models.encoder import LanguageModel
 from bertbench.optim import Recipe, adamw
+from bertbench.progress import Checkpoints, Progress, Stateful
 from bertbench.runtime import Compute
 from bertbench.types import IGNORE, Log, Masking, Vocabulary
 
 EVALUATION_SEED = 0
 PLATEAU_NATS = 0.1
+NOWHERE = Checkpoints()
 
 
 def pretrain(
@@ -31,6 +33,8 @@ def pretrain(
     compute: Compute,
     log: Log,
     log_every: int,
+    checkpoints: Checkpoints = NOWHERE,
+    history: Stateful | None = None,
 ) -> dict[str, float]:
     """Train `model` in place on `rows`; return what was spent and how well it predicts `heldout`.
 
@@ -47,6 +51,8 @@ def pretrain(
         compute: Device and precision.
         log: Receives metrics during training.
         log_every: Steps between two calls of `log`.
+        checkpoints: Where the state is kept meanwhile, to go on from after an interruption.
+        history: Kept with the state.
 
     Returns:
         `steps`, `tokens`, `seconds`, `epochs`, `tokens_per_second`, and what `evaluate` returns.
@@ -58,10 +64,11 @@ def pretrain(
         batch = source(step)
         return batch, int(batch.attention_mask.sum())
 
+    optimizer = adamw(objective, recipe)
     spent = train(
         objective,
         batches,
-        adamw(objective, recipe),
+        optimizer,
         recipe=recipe,
         budget=budget,
         compute=compute,
@@ -69,6 +76,7 @@ def pretrain(
         log=log,
         log_every=log_every,
         title="pretrain",
+        progress=Progress(checkpoints, objective, optimizer, history),
     )
     return {
         "steps": spent.steps,

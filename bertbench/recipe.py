@@ -19,7 +19,7 @@ from bertbench.models.encoder import LanguageModel, positions
 from bertbench.optim import Recipe
 from bertbench.plan import Plan
 from bertbench.pretrain import pretrain
-from bertbench.records import STAGES, fingerprint
+from bertbench.progress import Checkpoints, History
 from bertbench.runtime import Compute, numpy_generator
 from bertbench.store import Store
 from bertbench.types import Log, Vocabulary
@@ -31,7 +31,7 @@ HELDOUT_SEED = 0  # the same documents are held out of every pretraining
 
 
 def provide_encoder(
-    plan: Plan, store: Store, compute: Compute, log: Log
+    plan: Plan, store: Store, compute: Compute, log: Log, checkpoints: Checkpoints
 ) -> tuple[Path, dict[str, float]]:
     """Return the folder of the plan's encoder, and what its pretraining came to.
 
@@ -40,6 +40,7 @@ def provide_encoder(
         store: Where it is kept or looked up.
         compute: Device and precision of a pretraining.
         log: Receives the metrics of a pretraining that runs now.
+        checkpoints: How often a pretraining keeps its state.
 
     Returns:
         Folder in transformers' format, and the numbers of `pretrain`, empty without pretraining.
@@ -50,14 +51,25 @@ def provide_encoder(
     if plan.source is not None and not train:
         return plan.source, {}
 
+    def named(values: dict[str, float], step: int) -> None:
+        log({f"pretrain/{name}": value for name, value in values.items()}, step)
+
+    place = checkpoints._replace(folder=store.partial("encoder", plan.encoder))
+
     def make(folder: Path) -> None:
         model, tokenizer = _start(plan, store)
-        stats = _pretrain(plan, store, model, tokenizer, compute, log) if train else {}
+        history, stats = History(named), {}
+        if train:
+            stats = _pretrain(plan, store, model, tokenizer, compute, history, place)
         checkpoint.save(model.cpu(), tokenizer, folder)
-        (folder / STATS).write_text(json.dumps(stats, indent=1), encoding="utf-8")
+        kept = {"stats": stats, "log": history.lines}
+        (folder / STATS).write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
     folder = store.entry("encoder", plan.encoder, make)
-    return folder, json.loads((folder / STATS).read_text(encoding="utf-8"))
+    kept = json.loads((folder / STATS).read_text(encoding="utf-8"))
+    for step, values in kept["log"]:  # the curve belongs to every run of this encoder
+        named(values, step)
+    return folder, kept["stats"]
 
 
 def _start(plan: Plan, store: Store) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -87,7 +99,8 @@ def _pretrain(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     compute: Compute,
-    log: Log,
+    history: History,
+    checkpoints: Checkpoints,
 ) -> dict[str, float]:
     settings = plan.values["pretrain"]
     if settings["length"] > positions(model):  # a released encoder's own, whatever the scale says
@@ -112,8 +125,10 @@ def _pretrain(
         batch_size=settings["batch_size"],
         seed=settings["seed"],
         compute=compute,
-        log=lambda values, step: log({f"pretrain/{k}": v for k, v in values.items()}, step),
+        log=history,
         log_every=settings["log_every"],
+        checkpoints=checkpoints,
+        history=history,
     )
 
 
@@ -122,15 +137,13 @@ def _packed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return packed training and held-out rows of the corpus."""
     assert plan.corpus is not None
+    assert plan.packed is not None
     settings, corpus = plan.values["pretrain"], plan.corpus
     heldout = heldout_documents(len(corpus), settings["heldout"])
-    recipe = {
-        "version": STAGES["packing"],
-        "tokenizer": tokenizers.fingerprint(tokenizer),
-        "corpus": fingerprint(corpus),
-        "length": settings["length"],
-        "heldout": settings["heldout"],
-    }
+    # The tokenizer by its content: made again from the same recipe, by another version of its trainer,
+    # it could number its entries otherwise, and must not be given the rows of the first.
+    content = {"state": tokenizers.fingerprint(tokenizer), "ids": vocabulary._asdict()}
+    recipe = plan.packed | {"tokenizer": content}
 
     def make(folder: Path) -> None:
         parts = {

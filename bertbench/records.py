@@ -12,7 +12,13 @@ from bertbench.errors import UserError
 SCHEMA = 1  # raised when a field changes its meaning; older records still load
 
 # What each stage makes, by version: raise a number when the same settings would give other results.
-STAGES = {"tokenizer": 1, "packing": 1, "encoder": 1, "features": 1, "transfer": 1}
+STAGES = {
+    "tokenizer": 1,  # tokenizer.py
+    "packed": 1,  # data/packing.py, and which documents are held out
+    "encoder": 1,  # models/families.py, masking/, objectives/, pretrain.py, loop.py, optim.py
+    "features": 1,  # data/encoding.py, models/heads.py
+    "transfer": 1,  # data/, models/heads.py, modes/, linear.py, loop.py, optim.py, metrics.py
+}
 
 Json = dict[str, Any]
 

@@ -1,16 +1,18 @@
 """The composition root: one config in, one tracked run out."""
 
+import shutil
 import time
 import traceback
 from pathlib import Path
 from typing import NamedTuple
 
+from bertbench import interrupt
 from bertbench.config import build
 from bertbench.errors import UserError
 from bertbench.plan import Plan
 from bertbench.records import RunRecord
-from bertbench.store import Store
-from bertbench.tracking import Run, Tracker, keep_text
+from bertbench.store import RUNS, Store
+from bertbench.tracking.protocol import Run, Tracker, keep_text
 from bertbench.types import Fitted
 
 LATENCY_TEXTS = 64  # the first test texts, on which milliseconds a text are measured
@@ -24,7 +26,7 @@ class Result(NamedTuple):
 
 
 def execute(plan: Plan, *, overrides: list[str], sweep: str) -> Result:
-    """Compute a run unless it is finished already, and track it.
+    """Compute a run unless it is finished already, and track it; one that was stopped goes on.
 
     Args:
         plan: What to run.
@@ -36,47 +38,50 @@ def execute(plan: Plan, *, overrides: list[str], sweep: str) -> Result:
             forbids another try.
     """
     values = plan.values
-    tracker: Tracker = build(values["tracking"])
-    store = Store(Path(values["runtime"]["store"]))
-    with store.lock(f"run-{plan.key[:20]}"):  # of two processes with one run, one waits and skips
+    store = Store(Path(values["runtime"]["store"]), user=plan.title)
+    tracker: Tracker = build(values["tracking"], journals=store.root / RUNS)
+    # Of two processes with one run, one waits and skips.
+    with store.lock(f"run-{plan.key[:20]}", doing=f"the run {plan.title}"):
         found = tracker.find(plan.key) if values["rerun"] != "always" else None
         if found is not None:
-            run_id, status = found
-            if status == "FINISHED":
-                return Result(
-                    RunRecord.from_json(tracker.record(run_id), place=run_id), skipped=True
-                )
+            if found.record:
+                record = RunRecord.from_json(found.record, place=f"the record of {plan.title}")
+                return Result(record, skipped=True)
             if values["rerun"] == "never":
                 raise UserError(
                     f"{plan.title} failed before: rerun=failed or rerun=always tries it again"
                 )
         tags = plan.words | {
-            "key": plan.key,
             "group": plan.group,
             "seed": str(values["seed"]),
             "sweep": sweep,
             "stage": "transfer",
             "name": values["name"],
         }
-        with tracker.run(plan.title, params=plan.words | plan.science, tags=tags) as run:
+        params = plan.words | plan.science
+        with tracker.run(plan.key, plan.title, params=params, tags=tags) as run:
             try:
-                return Result(_compute(plan, store, run, overrides), skipped=False)
+                record = _compute(plan, store, run, overrides)
             except Exception:
                 keep_text(run, "traceback.txt", traceback.format_exc())
                 raise
+        shutil.rmtree(store.partial("transfer", {"key": plan.key}), ignore_errors=True)
+        return Result(record, skipped=False)
 
 
 def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRecord:
     from bertbench import metrics, outputs, runtime
     from bertbench.models.released import identity
+    from bertbench.progress import Checkpoints
     from bertbench.recipe import provide_encoder
     from bertbench.setting import Setting
 
     values, data = plan.values, plan.data
     compute = runtime.compute(values["runtime"]["device"], values["runtime"]["threads"])
+    checkpoints = Checkpoints(None, values["runtime"]["checkpoint_seconds"], run.flush)
     folder, pretraining = None, {}
     if plan.encoder is not None:
-        folder, pretraining = provide_encoder(plan, store, compute, run.log)
+        folder, pretraining = provide_encoder(plan, store, compute, run.log, checkpoints)
     setting = Setting(
         checkpoint=folder,
         checkpoint_key=identity(folder) if folder is not None else "",
@@ -87,7 +92,9 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
         store=store,
         compute=compute,
         log=run.log,
+        checkpoints=checkpoints._replace(folder=store.partial("transfer", {"key": plan.key})),
     )
+    interrupt.check()
     outcome = build(values["mode"]).fit(data, setting)
     scores = {
         f"{split}/{name}": value

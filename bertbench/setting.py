@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from bertbench.progress import Checkpoints
 from bertbench.runtime import Compute
 from bertbench.store import Store
 from bertbench.types import Log, Outcome, TaskData
@@ -20,6 +21,7 @@ class Setting(NamedTuple):
     store: Store
     compute: Compute
     log: Log
+    checkpoints: Checkpoints = Checkpoints()  # where training keeps its state meanwhile
 
     def need_checkpoint(self) -> Path:
         """Return the checkpoint of a mode that cannot do without."""

@@ -1,69 +1,82 @@
-"""One job of a sweep, and the end of it: statuses, the table of failures, the sheet, the exit code."""
+"""One job of a sweep, and the end of it: the table of failures, the sheet, the exit code."""
 
-import json
+import contextlib
 import logging
 import shlex
 import sys
-import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bertbench.config import Plain, check_types, compose_defaults, plain
-from bertbench.errors import UserError
+from bertbench import interrupt, statuses
+from bertbench.config import check_types, compose_defaults, plain
+from bertbench.errors import UserError, disk_trouble
 from bertbench.plan import baseline_values, make_plan
 from bertbench.records import RunRecord
+from bertbench.statuses import FAILED, STOPPED, Job, Json
 
 log = logging.getLogger(__name__)
 
-STATUS = "status.json"
+GOES_ON = "the same command goes on from here"
 
 
 def job(cfg: DictConfig) -> None:
     """Run one config and its baseline; write status.json into the job's output folder.
 
-    In a sweep an error is written down and the other jobs go on; `SweepEnd` reports it. Alone, a
-    UserError ends the process with one sentence and code 2, any other error with its traceback.
+    In a sweep an error is written down and the other jobs go on; `SweepEnd` reports it. Alone, bad
+    input ends the process with one sentence and code 2, any other error with its traceback. After
+    an interrupt no job of the sweep begins.
     """
+    interrupt.listen()
     hydra = HydraConfig.get()
     alone = hydra.mode == RunMode.RUN
-    folder = Path(hydra.runtime.output_dir)
-    started = time.perf_counter()
-    status: dict[str, Any] = {"overrides": list(hydra.overrides.task), "keys": []}
-    try:
-        for result in _run(cfg, hydra, status):
-            status["keys"].append(result.record.key)
-            status["state"] = "skipped" if result.skipped else "finished"
-            if not (result.skipped and result.record.mode == "tfidf"):
-                done = "finished before" if result.skipped else "finished"
-                log.info("%s: %s", done, summary(result.record))
-    except Exception as error:
-        known = isinstance(error, UserError)
-        status |= {"state": "failed", "error": _one_line(error), "traceback": not known}
-        if not alone:
-            log.error("this job failed: %s", error, exc_info=not known)
-        if alone and known:
-            print(f"bertbench: {error}", file=sys.stderr)
-            raise SystemExit(2) from None
-        if alone:
-            raise
-    finally:
-        status["seconds"] = round(time.perf_counter() - started, 3)
-        _write(folder / STATUS, status)
+    if interrupt.requested():
+        return
+    with statuses.reporting(Path(hydra.runtime.output_dir), list(hydra.overrides.task)) as status:
+        try:
+            _run(cfg, hydra, status)
+        except KeyboardInterrupt:
+            status["state"] = STOPPED
+            if alone:
+                raise
+        except Exception as error:
+            _fail(error, status, alone=alone)
 
 
-def _run(cfg: DictConfig, hydra: Any, status: dict[str, Any]):  # noqa: ANN202
+def _fail(error: Exception, status: Json, *, alone: bool) -> None:
+    """Write down why a job failed; alone, end the process as such an error does."""
+    if trouble := disk_trouble(error):
+        error = UserError(f"{trouble}: make room, then {GOES_ON}")
+    known = isinstance(error, UserError)
+    status |= {"state": FAILED, "error": _one_line(error), "traceback": not known}
+    if alone and known:
+        print(f"bertbench: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    if alone:
+        raise error
+    log.error("this job failed: %s", error, exc_info=None if known else error)
+
+
+def _run(cfg: DictConfig, hydra: Any, status: Json) -> None:
     from bertbench.run import execute
 
     choices = {k: v for k, v in hydra.runtime.choices.items() if isinstance(v, str)}
     values = plain(cfg)
     check_types(values, compose_defaults(choices))
-    status |= {"name": values["name"], "tracking": values["tracking"]}
+    status |= {
+        "name": values["name"],
+        "tracking": values["tracking"],
+        "store": values["runtime"]["store"],
+    }
     sweep = Path(hydra.sweep.dir).name
     overrides = list(hydra.overrides.task)
     plans = [make_plan(values, choices)]
@@ -71,7 +84,15 @@ def _run(cfg: DictConfig, hydra: Any, status: dict[str, Any]):  # noqa: ANN202
     if baseline is not None and plans[0].encoder is not None:
         plans.insert(0, make_plan(baseline, choices))
     for plan in plans:
-        yield execute(plan, overrides=overrides, sweep=sweep)
+        result = execute(plan, overrides=overrides, sweep=sweep)
+        status["keys"].append(result.record.key)
+        state = statuses.SKIPPED if result.skipped else statuses.FINISHED
+        if plan is plans[-1]:
+            status["state"] = state
+        if not (result.skipped and result.record.mode == "tfidf"):
+            done = "finished before" if result.skipped else "finished"
+            log.info("%s: %s", done, summary(result.record))
+        interrupt.check()
 
 
 def summary(record: RunRecord) -> str:
@@ -85,59 +106,84 @@ def summary(record: RunRecord) -> str:
 
 
 class SweepEnd(Callback):
-    """Hydra's hook at the end: prints what became of each job and writes the sheet.
+    """Hydra's hooks: writes down what a sweep will do; at the end what became of it, and the sheet.
 
-    It keeps no state: jobs may have run in other processes.
+    It keeps no state: jobs may run in other processes.
     """
 
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Before the jobs of a sweep."""
+        folder = Path(config.hydra.sweep.dir)
+        statuses.announce(folder, planned(list(config.hydra.overrides.task)), command_line())
+
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
-        """After one job; if it failed, its error is on the way to the front door."""
-        folder = Path(config.hydra.runtime.output_dir)
-        if json.loads((folder / STATUS).read_text(encoding="utf-8"))["state"] != "failed":
-            self._end([folder])
+        """After one job; if it failed or was stopped, its error is on the way to the front door."""
+        with _ending():
+            found = statuses.read_job(Path(config.hydra.runtime.output_dir))
+            if found is not None and found.state not in (FAILED, STOPPED):
+                end([found])
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """After all jobs of a sweep."""
         folder = Path(config.hydra.sweep.dir)
-        jobs = [path.parent for path in folder.glob(f"*/{STATUS}")]
-        self._end(sorted(jobs, key=lambda p: (len(p.name), p.name)))
-
-    def _end(self, folders: list[Path]) -> None:
-        try:
-            failed = end(folders)
-        except UserError as error:
-            print(f"bertbench: {error}", file=sys.stderr)
-            sys.exit(2)
-        except Exception:  # Hydra would turn it into a warning
-            traceback.print_exc()
-            sys.exit(1)
-        if failed:
-            sys.exit(2)
+        with _ending():
+            _, jobs = statuses.read_sweep(folder)
+            failed = end([job for job in jobs if job.status], folder)
+            if interrupt.requested():
+                done = sum(job.state in (statuses.FINISHED, statuses.SKIPPED) for job in jobs)
+                print(f"\nstopped with {done} of {len(jobs)} jobs finished: {GOES_ON}")
+                sys.exit(130)
+            if failed:
+                sys.exit(2)
 
 
-def end(folders: list[Path]) -> bool:
-    """Report the jobs whose statuses are in `folders`; return whether any failed."""
-    statuses = [json.loads((f / STATUS).read_text(encoding="utf-8")) for f in folders]
-    keys = {key for status in statuses for key in status["keys"]}
-    finished = [s for s in statuses if s["keys"]]
-    if keys and "uri" in finished[0]["tracking"]:
+def planned(overrides: list[str]) -> list[list[str]]:
+    """Return the overrides of each job of a sweep, in order; none where they cannot be told yet."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        return BasicSweeper.split_arguments(parsed, None)[0]
+    except HydraException:  # such as glob(*), which needs Hydra's own loader
+        return []
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    """End the process as its error asks for: Hydra would turn it into a warning."""
+    try:
+        yield
+    except UserError as error:
+        print(f"bertbench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def end(jobs: list[Job], folder: Path | None = None) -> bool:
+    """Write the sheet of what finished, and print what failed; return whether any did."""
+    keys = {key for job in jobs for key in job.status["keys"]}
+    tracked = [j.status for j in jobs if j.status["keys"] and "uri" in j.status["tracking"]]
+    if tracked:
         from bertbench.commands.report import write_sheet
+        from bertbench.store import RUNS
 
+        first = tracked[0]
         print(
             write_sheet(
-                uri=finished[0]["tracking"]["uri"],
-                experiment=finished[0]["tracking"]["experiment"],
-                name=finished[0]["name"],
+                uri=first["tracking"]["uri"],
+                experiment=first["tracking"]["experiment"],
+                name=first["name"],
                 keys=keys,
                 command=command_line(),
+                kept=Path(first["store"]) / RUNS,
             )
         )
-    failed = [(f, s) for f, s in zip(folders, statuses, strict=True) if s.get("state") == "failed"]
+    failed = [job for job in jobs if job.state == FAILED]
     if failed:
-        print(f"\n{len(failed)} of {len(statuses)} jobs failed:\n")
-        for folder, status in failed:
-            where = f" (traceback in {folder}/*.log)" if status["traceback"] else ""
-            print(f"  {' '.join(status['overrides']) or 'defaults'}\n    {status['error']}{where}")
+        print(f"\n{len(failed)} of {len(jobs)} jobs failed:\n")
+        for job in failed:
+            trace = f" (traceback in {folder}/{job.name}/*.log)" if job.status["traceback"] else ""
+            print(f"  {' '.join(job.overrides) or 'defaults'}\n    {job.status['error']}{trace}")
     return bool(failed)
 
 
@@ -149,8 +195,3 @@ def command_line() -> str:
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
-
-
-def _write(path: Path, status: Plain) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(status, indent=1), encoding="utf-8")

@@ -151,10 +151,12 @@ def load(folder: Path, *, vocab_size: int | None = None) -> PreTrainedTokenizerB
             (transformers answers a missing vocabulary with a tokenizer of five entries.)
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # `tokenizers` raises Exception itself on a file it cannot read
         raise UserError(
-            f"{folder} holds no tokenizer that transformers can read: {error}"
+            f"{folder} holds no tokenizer that transformers can read: {' '.join(str(error).split())}"
         ) from error
     if vocab_size is not None and not vocab_size / 2 < len(tokenizer) <= vocab_size:
         raise UserError(

@@ -75,7 +75,7 @@ def checkpoint_folder(tmp_path_factory, vocabulary, tokenizer):
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory):
     """An MLflow database without runs: to copy, since making one takes seconds."""
-    from bertbench.tracking import connect
+    from bertbench.tracking.delivery import connect
 
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     connect(f"sqlite:///{path}").search_experiments()

@@ -129,6 +129,28 @@ def test_bad_input_is_one_sentence_at_once(arguments, words, tmp_path):
     refused(bertbench(tmp_path, *([] if direct else toy), *arguments), *words)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("model=tfidf task=files", ["task.source.path=..."]),
+        ("model=tfidf task=files task.source.path=latin.csv", ["latin.csv", "byte 12"]),
+        (
+            "model=tfidf task=files task.source.path=few.csv",
+            ["few.csv, line 2", "task.source.text"],
+        ),
+        ("pretrain.optim.lr=nan", ["pretrain.optim.lr=nan", "a finite number"]),
+        ("weights=released weights.source=./model", ["model/config.json sets auto_map="]),
+    ],
+)
+def test_bad_files_are_one_sentence_at_once(arguments, words, tmp_path):
+    """A few of tests/test_bad_inputs.py, through the door."""
+    (tmp_path / "latin.csv").write_bytes("text,label\nWörter".encode("latin-1") + b",\xe4\n")
+    (tmp_path / "few.csv").write_text("review,label\nwords,a\n")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"auto_map": {"AutoModel": "code.Model"}}')
+    refused(bertbench(tmp_path, *arguments.split()), *words)
+
+
 @pytest.mark.parametrize("offline", ["1", None], ids=["offline", "online"])
 def test_weights_on_a_hub_out_of_reach_are_said_to_be(offline, tmp_path):
     """Whether it was told or finds out by itself."""

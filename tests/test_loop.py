@@ -21,6 +21,7 @@ from bertbench.models import families
 from bertbench.models.encoder import LanguageModel
 from bertbench.objectives.mlm import MaskedLM
 from bertbench.optim import Recipe, adamw, warmup_linear
+from bertbench.progress import Checkpoints, Progress
 from bertbench.types import IGNORE, Masked
 
 RECIPE = Recipe(lr=1e-3, betas=[0.9, 0.999], eps=1e-6, weight_decay=0.01, warmup=0.1, clip=1.0)
@@ -62,10 +63,11 @@ class Log(list):
 
 def run(module, batches, compute, *, budget, recipe=RECIPE, seed=0, log_every=1, **more):
     """Train; return what was spent and logged."""
-    log = Log()
+    log, optimizer = Log(), adamw(module, recipe)
+    progress = more.pop("progress", None) or Progress(Checkpoints(), module, optimizer)
     spent = train(
-        module, batches, adamw(module, recipe), recipe=recipe, budget=budget, compute=compute,
-        seed=seed, log=log, log_every=log_every, title="test", **more,
+        module, batches, optimizer, recipe=recipe, budget=budget, compute=compute,
+        seed=seed, log=log, log_every=log_every, title="test", progress=progress, **more,
     )  # fmt: skip
     return spent, log
 
@@ -264,7 +266,7 @@ def test_the_gradient_is_clipped_to_the_norm(compute):
     log = Log()
     train(
         module, ten, optimizer, recipe=recipe, budget=Budget(steps=1), compute=compute, seed=0,
-        log=log, log_every=1, title="test",
+        log=log, log_every=1, title="test", progress=Progress(Checkpoints(), module, optimizer),
     )  # fmt: skip
     assert math.isclose(log[0][1]["gradient_norm"], 4.0, rel_tol=1e-6)  # 2 x weight, before
     kept = optimizer.state[module.weight]["exp_avg"] / 0.1

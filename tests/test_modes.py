@@ -16,10 +16,11 @@ from bertbench.errors import UserError
 from bertbench.linear import Linear, fit_linear, rank
 from bertbench.models import checkpoint
 from bertbench.models.encoder import Encoder
+from bertbench.models.finetuned import FittedFull
 from bertbench.models.heads import Pooling
 from bertbench.modes import frozen as frozen_room
 from bertbench.modes.frozen import FittedFrozen, Frozen, Reader
-from bertbench.modes.full import FittedFull, Full
+from bertbench.modes.full import Full
 from bertbench.modes.tfidf import FittedTfidf, Tfidf
 from bertbench.setting import Setting
 from bertbench.store import Store

@@ -20,7 +20,8 @@ from bertbench.report.figures import comparison_figure, confusion_figure
 from bertbench.report.rows import make_tables
 from bertbench.report.sheet import plain_table, render, verdict
 from bertbench.report.stats import paired_difference, summarise
-from bertbench.tracking import MlflowTracker, keep_text
+from bertbench.tracking.protocol import keep_text
+from bertbench.tracking.tracker import MlflowTracker
 
 ITEMS = 10
 PLATEAU = {
@@ -400,7 +401,9 @@ def write(folder, runs, monkeypatch):
     with monkeypatch.context() as patched:
         patched.chdir(folder)
         patched.setattr(command, "collect", lambda *_: runs)
-        return command.write_sheet(uri="", experiment="", name="n", keys=None, command="c")
+        return command.write_sheet(
+            uri="", experiment="", name="n", keys=None, command="c", kept=folder
+        )
 
 
 def test_a_sheet_written_twice_is_byte_identical(runs, tmp_path, monkeypatch):
@@ -446,11 +449,16 @@ def test_figures_are_byte_identical(suffix, tmp_path):
 def store(tmp_path, migrated, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(migrated, "mlflow.db")
-    return MlflowTracker(uri="sqlite:///mlflow.db", artifacts="files", experiment="bertbench")
+    return MlflowTracker(
+        uri="sqlite:///mlflow.db",
+        artifacts="files",
+        experiment="bertbench",
+        journals=tmp_path / "runs",
+    )
 
 
 def track(store, found, tmp_path):
-    with store.run("run", params={}, tags={"key": found.record.key}) as run:
+    with store.run(found.record.key, "run", params={}, tags={}) as run:
         found.predictions.to_parquet(tmp_path / "predictions.parquet", index=False)
         run.file(tmp_path / "predictions.parquet")
         keep_text(run, "record.json", found.record.to_json())

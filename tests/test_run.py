@@ -22,7 +22,7 @@ from bertbench.modes.tfidf import FittedTfidf
 from bertbench.plan import baseline_values, make_plan
 from bertbench.records import fingerprint, read_record
 from bertbench.run import execute
-from bertbench.tracking import connect
+from bertbench.tracking.delivery import connect
 
 CHOICES = {"weights": "pretrain", "scale": "tiny", "objective": "mlm", "masking": "static"}
 QUICK = ["pretrain.tokens=600", "mode=frozen"]

@@ -1,16 +1,19 @@
-"""The store makes an entry once, never shows half of one, and mends what was damaged."""
+"""The store makes an entry once, never shows half of one, mends what was damaged, removes the unused."""
 
 import json
 import logging
 import multiprocessing
 import os
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from bertbench.errors import UserError
-from bertbench.store import MANIFEST, Store
+from bertbench.store import MANIFEST, Store, Stored, choose_unused, size_of
 
 RECIPE = {"model": "bert", "depth": 2, "rates": [0.15, 0.1]}
 
@@ -247,3 +250,151 @@ def test_a_relative_root_stays_where_it_was_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     folder = store.entry("encoder", RECIPE, Maker())
     assert folder.is_relative_to(tmp_path / "store")
+
+
+# Who uses what
+
+
+def stored(store, recipe=RECIPE):
+    """Return the entry of a recipe, as a listing shows it."""
+    folder = store.entry("encoder", recipe, Maker())
+    return next(entry for entry in store.entries() if entry.folder == folder)
+
+
+def test_a_listing_tells_all_of_an_entry(store):
+    started = time.time()
+    folder = store.entry("encoder", RECIPE, Maker())
+    [entry] = store.entries()
+    assert (entry.kind, entry.key, entry.folder) == ("encoder", folder.name, folder)
+    assert entry.size == size_of(folder) > len("weights" + "a b c")
+    assert started - 1 <= entry.made <= entry.used <= time.time() + 1
+    assert entry.users == []  # nobody said on whose behalf
+
+
+def test_everybody_who_asked_is_a_user_once_whoever_made_it(store):
+    make = Maker()
+    for user in ("run b", "run a", "run b", "run \u00e4\nb"):
+        Store(store.root, user=user).entry("encoder", RECIPE, make)
+    assert make.calls == 1
+    assert stored(store).users == ["run a", "run b", "run \u00e4\nb"]
+
+
+def test_a_use_without_making_makes_an_entry_young_again(store):
+    entry = stored(store)
+    for path in (entry.folder / MANIFEST, *(store.root / "uses").glob("*/*")):
+        os.utime(path, (1000.0, 1000.0))
+    assert store.entries()[0].used == 1000.0
+    again = stored(Store(store.root, user="later"))
+    assert again.made == 1000.0
+    assert again.used > time.time() - 100
+
+
+def test_who_uses_what_decides_nothing(store):
+    make = Maker()
+    folder = Store(store.root, user="a").entry("encoder", RECIPE, make)
+    shutil.rmtree(store.root / "uses")
+    (store.root / "uses").write_text("no folder any more")
+    assert Store(store.root, user="b").entry("encoder", RECIPE, make) == folder
+    assert make.calls == 1
+
+
+def test_a_store_that_was_moved_is_whole(store, tmp_path):
+    make = Maker()
+    for depth in range(3):
+        Store(store.root, user="run").entry("encoder", RECIPE | {"depth": depth}, make)
+    before = [entry._replace(folder=None) for entry in store.entries()]
+    store.root.rename(tmp_path / "moved")
+    moved = Store(tmp_path / "moved")
+    assert [entry._replace(folder=None) for entry in moved.entries()] == before
+    for depth in range(3):
+        moved.entry("encoder", RECIPE | {"depth": depth}, make)
+    assert make.calls == 3
+    files = [path for path in moved.root.rglob("*") if path.is_file()]
+    assert not any(str(store.root).encode() in path.read_bytes() for path in files)
+
+
+# What is left over
+
+
+def test_the_state_of_a_making_is_gone_once_the_entry_is_made(store):
+    state = store.partial("encoder", RECIPE)
+    other = store.partial("encoder", RECIPE | {"depth": 4})
+    for folder in (state, other):
+        folder.mkdir(parents=True)
+        (folder / "step.bin").write_text("half way")
+
+    def fail(folder):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.entry("encoder", RECIPE, fail)
+    assert (state / "step.bin").exists()  # to go on from
+    store.entry("encoder", RECIPE, Maker())
+    assert not state.exists()
+    assert (other / "step.bin").exists()
+    assert store.leftovers() == []
+
+
+DIE = """
+import os, signal, sys
+from pathlib import Path
+from bertbench.store import Store
+def die(folder):
+    (folder / "half.bin").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+Store(Path(sys.argv[1])).entry("encoder", {"model": "bert"}, die)
+"""
+
+
+def test_what_a_killed_making_left_goes_at_the_next_or_on_request(store):
+    def leave():
+        subprocess.run([sys.executable, "-c", DIE, str(store.root)], check=False)
+        [left] = store.leftovers()
+        assert [path.name for path in left.iterdir()] == ["half.bin"]
+        return left
+
+    store.clear(leave())
+    assert store.leftovers() == []
+    leave()
+    folder = store.entry("encoder", {"model": "bert"}, Maker())
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_work_under_way_is_not_left_over_but_what_was_set_aside_is(store):
+    seen = []
+
+    def make(folder):
+        seen.extend(store.leftovers())
+        Maker()(folder)
+
+    change(store.entry("encoder", RECIPE, make))
+    store.entry("encoder", RECIPE, make)
+    [damaged] = store.leftovers()
+    assert seen == [damaged]
+    store.clear(damaged)
+    assert store.leftovers() == []
+
+
+def test_an_entry_is_removed_whole_unless_a_process_is_at_it(store):
+    entry, other = stored(store), stored(store, RECIPE | {"depth": 4})
+    with store.lock(f"encoder-{entry.key}", doing="reading"):
+        assert not store.remove(entry)
+    assert store.remove(entry)
+    assert store.entries() == [other]
+    assert list(entry.folder.parent.iterdir()) == [other.folder]
+    assert [path.name for path in (store.root / "uses").iterdir()] == [f"encoder-{other.key}"]
+
+
+@pytest.mark.parametrize(
+    ("older_than", "max_size", "keys"),
+    [
+        (None, None, ""), (50, None, "20"), (71, None, "2"), (70, None, "20"), (1, None, "2013"),
+        (None, 100, ""), (None, 99, "2"), (None, 60, "2"), (None, 59, "20"), (None, 0, "2013"),
+        (50, 60, "20"), (90, 55, "20"), (90, 100, "2"), (50, 10, "201"),
+    ],
+)  # fmt: skip
+def test_the_longest_unused_go_first_until_both_limits_hold(older_than, max_size, keys):
+    rows = enumerate([(20, 30.0), (30, 70.0), (40, 10.0), (10, 90.0)])  # size, last use
+    entries = [Stored("e", str(n), Path(str(n)), size, 0.0, used, []) for n, (size, used) in rows]
+    chosen = choose_unused(entries, older_than=older_than, max_size=max_size, now=100.0)
+    assert "".join(entry.key for entry in chosen) == keys

@@ -5,11 +5,14 @@ import multiprocessing
 import shutil
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 
 from bertbench.errors import UserError
-from bertbench.tracking import BATCH, PARAM_LIMIT, MlflowTracker, NoTracker, flatten, keep_text
+from bertbench.tracking.delivery import BATCH, PARAM_LIMIT, flatten
+from bertbench.tracking.protocol import Found, NoTracker, keep_text
+from bertbench.tracking.tracker import MlflowTracker
 
 
 @pytest.fixture
@@ -20,7 +23,10 @@ def tracker(tmp_path, migrated):
 
 def tracker_in(folder):
     return MlflowTracker(
-        uri=f"sqlite:///{folder}/mlflow.db", artifacts=f"{folder}/artifacts", experiment="test"
+        uri=f"sqlite:///{folder}/mlflow.db",
+        artifacts=f"{folder}/artifacts",
+        experiment="test",
+        journals=Path(folder) / "runs",
     )
 
 
@@ -28,7 +34,7 @@ def start(folder, number, gate):
     """Make a run in a database that may not exist yet; what a process of a sweep does first."""
     tracker = tracker_in(folder)
     gate.wait()
-    with tracker.run(f"run {number}", params={"number": number}, tags={"key": str(number)}) as run:
+    with tracker.run(str(number), f"run {number}", params={"number": number}, tags={}) as run:
         run.log({"test/number": number})
 
 
@@ -46,16 +52,16 @@ def test_processes_that_start_at_once_on_no_database_all_succeed(tmp_path):
     assert [process.exitcode for process in processes] == [0, 0, 0]
     tracker = tracker_in(tmp_path)
     for number in range(3):
-        run_id, status = tracker.find(str(number))
-        assert status == "FINISHED"
-        assert tracker.client.get_run(run_id).data.metrics == {"test/number": number}
+        [run] = tracker.client.search_runs(["1"], f"tags.key = '{number}'")
+        assert run.info.status == "FINISHED"
+        assert run.data.metrics == {"test/number": number}
     names = [e.name for e in tracker.client.search_experiments()]
     assert names.count("test") == 1
 
 
 def test_every_metric_arrives_in_its_order(tracker):
     steps = 2 * BATCH + 17
-    with tracker.run("run", params={}, tags={}) as run:
+    with tracker.run("k", "run", params={}, tags={}) as run:
         for step in range(steps):
             run.log({"train/loss": step / 2, "train/lr": -step}, step)
         run.log({"test/accuracy": 0.5})
@@ -74,12 +80,15 @@ def test_metrics_are_sent_in_batches(tracker, monkeypatch):
     monkeypatch.setattr(
         tracker.client,
         "log_batch",
-        lambda *a, **k: (calls.append(len(k["metrics"])), send(*a, **k)),
+        lambda *a, **k: (
+            calls.extend([len(k["metrics"])] if "metrics" in k else []),
+            send(*a, **k),
+        ),
     )
-    with tracker.run("run", params={}, tags={}) as run:
+    with tracker.run("k", "run", params={}, tags={}) as run:
         for step in range(BATCH + 1):
             run.log({"a": 1.0}, step)
-        assert calls == [BATCH]
+        assert calls == []
     assert calls == [BATCH, 1]
 
 
@@ -87,7 +96,7 @@ def test_a_waiting_metric_is_sent_after_a_while(tracker, monkeypatch):
     """Whoever watches a long run sees it move."""
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    with tracker.run("run", params={}, tags={}) as run:
+    with tracker.run("k", "run", params={}, tags={}) as run:
         run.log({"a": 1.0}, 1)
         assert tracker.client.get_metric_history(run.run_id, "a") == []
         clock[0] = 60.0
@@ -97,19 +106,20 @@ def test_a_waiting_metric_is_sent_after_a_while(tracker, monkeypatch):
 
 def test_metrics_before_an_error_arrive_too(tracker):
     def fails():
-        with tracker.run("run", params={}, tags={"key": "k"}) as run:
+        with tracker.run("k", "run", params={}, tags={}) as run:
             run.log({"a": 1.0})
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fails()
-    run_id, _ = tracker.find("k")
-    assert tracker.client.get_run(run_id).data.metrics == {"a": 1.0}
+    assert tracker.find("k").status == "FAILED"
+    [run] = tracker.client.search_runs(["1"], "tags.key = 'k'")
+    assert run.data.metrics == {"a": 1.0}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_value_that_is_not_finite_is_kept(value, tracker):
-    with tracker.run("run", params={}, tags={}) as run:
+    with tracker.run("k", "run", params={}, tags={}) as run:
         run.log({"a": value, "b": 1.0})
     metrics = tracker.client.get_run(run.run_id).data.metrics
     assert metrics["b"] == 1.0
@@ -118,7 +128,7 @@ def test_a_value_that_is_not_finite_is_kept(value, tracker):
 
 def test_long_parameters_are_cut_not_refused(tracker):
     params = {"long": "x" * 50_000, "list": list(range(5_000)), "short": "y"}
-    with tracker.run("run", params=params, tags={"long": "z" * 50_000}) as run:
+    with tracker.run("k", "run", params=params, tags={"long": "z" * 50_000}) as run:
         pass
     data = tracker.client.get_run(run.run_id).data
     assert data.params["long"] == "x" * PARAM_LIMIT
@@ -130,7 +140,7 @@ def test_long_parameters_are_cut_not_refused(tracker):
 
 def test_many_parameters_are_all_kept(tracker):
     params = {f"group{i}": {"a": i, "b": None} for i in range(150)}
-    with tracker.run("run", params=params, tags={}) as run:
+    with tracker.run("k", "run", params=params, tags={}) as run:
         pass
     kept = tracker.client.get_run(run.run_id).data.params
     assert kept == {
@@ -162,8 +172,9 @@ def test_flatten_loses_no_word_of_a_key():
 )
 def test_a_run_ends_as_it_ended(error, status, tracker):
     def go():
-        with tracker.run("run", params={}, tags={"key": "k"}) as run:
+        with tracker.run("k", "run", params={}, tags={}) as run:
             seen.append(run.run_id)
+            keep_text(run, "record.json", "{}")
             if error is not None:
                 raise error("stopped")
 
@@ -176,24 +187,31 @@ def test_a_run_ends_as_it_ended(error, status, tracker):
     info = tracker.client.get_run(seen[0]).info
     assert info.status == status
     assert info.end_time is not None
-    found = tracker.find("k")
-    assert found == (None if status == "KILLED" else (seen[0], status))
+    record = "{}" if status == "FINISHED" else ""
+    assert tracker.find("k") == (None if status == "KILLED" else Found(status, record))
 
 
 def test_of_several_runs_the_newest_finished_is_found(tracker):
-    ids = []
-    for fails in (False, False, True):
+    for number, fails in enumerate((False, False, True)):
         time.sleep(0.002)  # MLflow orders by milliseconds
-        with tracker.run("run", params={}, tags={"key": "k"}) as run:
-            ids.append(run.run_id)
+        with tracker.run("k", "run", params={}, tags={}) as run:
+            keep_text(run, "record.json", str(number))
         if fails:
             tracker.client.set_terminated(run.run_id, "FAILED")
-    assert tracker.find("k") == (ids[1], "FINISHED")
+    assert tracker.find("k") == Found("FINISHED", "1")
     assert tracker.find("other") is None
 
 
+def test_a_finished_run_whose_files_are_gone_is_not_found(tracker, tmp_path, caplog):
+    with tracker.run("k", "run", params={}, tags={}) as run:
+        keep_text(run, "record.json", "{}")
+    shutil.rmtree(tmp_path / "artifacts")
+    assert tracker.find("k") is None
+    assert run.run_id in caplog.text
+
+
 def test_a_deleted_run_is_not_found(tracker):
-    with tracker.run("run", params={}, tags={"key": "k"}) as run:
+    with tracker.run("k", "run", params={}, tags={}) as run:
         pass
     tracker.client.delete_run(run.run_id)
     assert tracker.find("k") is None
@@ -204,7 +222,7 @@ def test_files_and_folders_lie_where_they_were_put(tracker, tmp_path):
     (folder / "deep").mkdir(parents=True)
     (folder / "deep" / "a.txt").write_text("a")
     (tmp_path / "b.txt").write_text("b")
-    with tracker.run("run", params={}, tags={}) as run:
+    with tracker.run("k", "run", params={}, tags={}) as run:
         run.file(folder, "model")
         run.file(tmp_path / "b.txt")
         run.file(tmp_path / "b.txt", "inside")
@@ -214,14 +232,16 @@ def test_files_and_folders_lie_where_they_were_put(tracker, tmp_path):
     assert found == {
         "model/deep/a.txt": "a", "b.txt": "b", "inside/b.txt": "b", "record.json": "{}",
     }  # fmt: skip
-    assert tracker.record(run.run_id) == "{}"
+    assert tracker.find("k") == Found("FINISHED", "{}")
 
 
 def test_a_relative_database_lies_in_the_working_folder(tmp_path, migrated, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(migrated, "mlflow.db")
-    tracker = MlflowTracker(uri="sqlite:///mlflow.db", artifacts="files", experiment="here")
-    with tracker.run("run", params={}, tags={}) as run:
+    tracker = MlflowTracker(
+        uri="sqlite:///mlflow.db", artifacts="files", experiment="here", journals=Path("runs")
+    )
+    with tracker.run("k", "run", params={}, tags={}) as run:
         keep_text(run, "a.txt", "a")
     monkeypatch.chdir("/")  # a later change of folder moves nothing
     assert tracker.client.get_run(run.run_id).info.status == "FINISHED"
@@ -234,13 +254,18 @@ def test_a_relative_database_lies_in_the_working_folder(tmp_path, migrated, monk
 
 def test_a_database_in_no_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"tracking\.uri=.*does not exist"):
-        MlflowTracker(uri=f"sqlite:///{tmp_path}/no/mlflow.db", artifacts="a", experiment="e")
+        MlflowTracker(
+            uri=f"sqlite:///{tmp_path}/no/mlflow.db",
+            artifacts="a",
+            experiment="e",
+            journals=tmp_path,
+        )
 
 
 def test_no_tracker_keeps_and_finds_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tracker = NoTracker()
-    with tracker.run("run", params={"a": 1}, tags={"key": "k"}) as run:
+    tracker = NoTracker(journals=tmp_path)
+    with tracker.run("k", "run", params={"a": 1}, tags={}) as run:
         run.log({"a": 1.0}, 1)
         keep_text(run, "a.txt", "a")
     assert tracker.find("k") is None

@@ -15,6 +15,9 @@ Examples
 
 Commands
   report   write the comparison sheet of the runs kept in this folder
+  status   what became of each job of the last sweep
+  store    list encoders and other expensive things; store prune removes the unused
+  sync     deliver to MLflow what it was not there to take
 
 Config groups (GROUP=OPTION)
 {groups}

@@ -10,6 +10,7 @@ from bertbench.report.collect import Evidence, collect
 from bertbench.report.figures import comparison_figure
 from bertbench.report.rows import make_tables
 from bertbench.report.sheet import plain_table, render
+from bertbench.store import RUNS
 
 
 def main(arguments: list[str]) -> int:
@@ -18,6 +19,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--name", default="main", help="the sheet is results/NAME/sheet.md")
     parser.add_argument("--uri", default="sqlite:///mlflow.db", help="MLflow tracking URI")
     parser.add_argument("--experiment", default="bertbench", help="MLflow experiment")
+    parser.add_argument("--store", default=".bertbench", help="has runs that MLflow lacks so far")
     given = parser.parse_args(arguments)
     command = shlex.join(["python", "-m", "bertbench", "report", *arguments])
     print(
@@ -27,13 +29,14 @@ def main(arguments: list[str]) -> int:
             name=given.name,
             keys=None,
             command=command,
+            kept=Path(given.store) / RUNS,
         )
     )
     return 0
 
 
 def write_sheet(
-    *, uri: str, experiment: str, name: str, keys: set[str] | None, command: str
+    *, uri: str, experiment: str, name: str, keys: set[str] | None, command: str, kept: Path
 ) -> str:
     """Write results/<name>/: sheet.md, a figure a table, records.jsonl, predictions.parquet.
 
@@ -43,6 +46,7 @@ def write_sheet(
         name: Of the sheet.
         keys: Which runs; None takes all that are finished.
         command: What made the runs, for the sheet.
+        kept: Folder of the journals of runs that MLflow does not have yet.
 
     Returns:
         The tables for a terminal, and where the sheet lies.
@@ -50,7 +54,7 @@ def write_sheet(
     Raises:
         UserError: There are no such runs.
     """
-    evidence = collect(uri, experiment, keys)
+    evidence = collect(uri, experiment, keys, kept)
     tables = make_tables(evidence)
     folder = Path("results") / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,26 @@
 from pathlib import Path
 
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
 from bertbench.errors import UserError
 from bertbench.runtime import seeded
+
+# What a configuration with values of the wrong kind comes to, wherever each is first used.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    ImportError,
+)
 
 transformers.utils.logging.disable_progress_bar()  # one bar a checkpoint says nothing
 transformers.utils.logging.set_verbosity_error()  # what is missing is checked here, and said once
@@ -26,12 +41,16 @@ def load(folder: Path, *, seed: int = 0) -> PreTrainedModel:
     try:
         with seeded(seed, "missing head"):
             model, report = AutoModelForMaskedLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        cause = str(error).strip().splitlines()[0]
+    except UNREADABLE as error:
+        cause = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{folder} holds no encoder that transformers can read: {cause}"
+            f"{folder} holds no encoder that transformers can read: {cause:.300}"
         ) from error
     prefix = f"{model.base_model_prefix}."
     absent = sorted(name for name in report["missing_keys"] if name.startswith(prefix))

@@ -13,11 +13,13 @@ import urllib.parse
 from pathlib import Path
 
 from bertbench.errors import UserError
+from bertbench.models.safety import checked
 
 log = logging.getLogger(__name__)
 
 PACKAGE = "package:"
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # no pickle
+BESIDE = {"manifest.json", "pretraining.json"}  # of an entry of the store: seconds are in them
 
 # Packages with weights that were looked at: what to install, and the sha256 of model.safetensors.
 KNOWN_PACKAGES = {
@@ -40,7 +42,8 @@ def locate(source: str | None, *, recipe: str) -> Path:
         recipe: Model and scale, for the error.
 
     Raises:
-        UserError: There are none, the package is missing or altered, or the hub is out of reach.
+        UserError: There are none, the package is missing or altered, the hub is out of reach, or the
+            folder is not safe to read.
     """
     if source is None:
         raise UserError(
@@ -50,10 +53,10 @@ def locate(source: str | None, *, recipe: str) -> Path:
     if source.startswith(PACKAGE):
         return _in_package(source.removeprefix(PACKAGE))
     if Path(source).is_dir():
-        return Path(source).absolute()
+        return checked(Path(source).absolute())
     if source.startswith(("/", ".", "~")) or source.count("/") > 1:
         raise UserError(f"weights.source={source} is no folder here")
-    return _on_hub(source)
+    return checked(_on_hub(source))
 
 
 def identity(folder: Path) -> str:
@@ -68,7 +71,8 @@ def identity(folder: Path) -> str:
             "they can run code"
         )
     digest = hashlib.sha256()
-    for path in sorted(p for pattern in FILES for p in folder.glob(pattern)):
+    found = {p for pattern in FILES for p in folder.glob(pattern) if p.is_file()}
+    for path in sorted(p for p in found if p.name not in BESIDE):
         digest.update(f"{path.name}\0{_sha256(path)}\n".encode())
     return digest.hexdigest()
 
@@ -86,6 +90,7 @@ def _in_package(place: str) -> Path:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise UserError(f"weights.source={PACKAGE}{place}: {weights} does not exist")
+    checked(folder)
     if expected is not None and _sha256(weights) != expected:
         raise UserError(
             f"{weights} is not the file that bertbench knows (sha256 differs): "

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+from bertbench import interrupt
 from bertbench import tokenizer as tokenizers
 from bertbench.data.encoding import Encoding, lengths
 from bertbench.linear import Linear, fit_linear
@@ -75,6 +76,8 @@ class Frozen:
         self, reader: "Reader", texts: list[str], setting: Setting
     ) -> tuple[np.ndarray, float]:
         """Return features (T, D) and the seconds they took when they were made."""
+        # The encoder by its bytes: one made again from the same recipe, on a GPU or in a budget of
+        # seconds, is another, and must not be given the features of the first.
         recipe = {
             "version": STAGES["features"],
             "encoder": setting.checkpoint_key,
@@ -134,6 +137,7 @@ class Reader:
         order = np.argsort(lengths(encoded), kind="stable")
         features = np.empty((len(texts), self.pooling.encoder.width), dtype=np.float32)
         for start in range(0, len(order), BATCH_SIZE):
+            interrupt.check()
             rows = order[start : start + BATCH_SIZE]
             with self.compute.autocast():
                 vectors = self.pooling(self.encoding.collate([encoded[i] for i in rows]))

@@ -1,17 +1,13 @@
 """Everything trained: the encoder and a linear layer on its pooled states."""
 
-import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bertbench import tokenizer as tokenizers
 from bertbench.budget import Budget
 from bertbench.data.batching import bucketed
 from bertbench.data.encoding import Encoding, Windows, lengths
@@ -19,16 +15,14 @@ from bertbench.errors import UserError
 from bertbench.linear import rank
 from bertbench.loop import train
 from bertbench.metrics import score
-from bertbench.models import checkpoint
-from bertbench.models.encoder import Encoder, count_parameters, positions
-from bertbench.models.heads import Classifier, Pooling
+from bertbench.models.encoder import count_parameters
+from bertbench.models.finetuned import FittedFull
+from bertbench.models.heads import Classifier
 from bertbench.optim import Recipe, adamw
-from bertbench.runtime import Compute, seeded
+from bertbench.progress import Numbers, Progress
 from bertbench.setting import Setting
 from bertbench.types import Outcome, Split, TaskData
 
-SETTINGS, HEAD = "full.json", "head.safetensors"
-EVALUATION_BATCH = 64  # texts at once
 EVALUATIONS = 20  # at most, however many epochs
 LOG_EVERY = 10  # steps
 
@@ -109,6 +103,7 @@ class Full:
         steps = epochs * batches.steps_per_epoch
         between = max(batches.steps_per_epoch, -(-steps // EVALUATIONS))
         validation = fitted.encoding.encode(data.validation.texts)
+        optimizer = adamw(fitted.classifier, recipe)
         best = Best()
 
         def after_step(step: int) -> None:
@@ -127,7 +122,7 @@ class Full:
         spent = train(
             fitted.classifier,
             batches,
-            adamw(fitted.classifier, recipe),
+            optimizer,
             recipe=recipe,
             budget=Budget(steps=steps),
             compute=setting.compute,
@@ -137,9 +132,12 @@ class Full:
             ),
             log_every=LOG_EVERY,
             title="fine-tune",
+            progress=Progress(
+                setting.checkpoints.below(f"lr={recipe.lr}"), fitted.classifier, optimizer, best
+            ),
             after_step=after_step,
         )
-        fitted.classifier.load_state_dict(best.state)
+        fitted.classifier.load_state_dict(best.state_of_best)
         stats = {
             "chosen/lr": recipe.lr,
             "chosen/epochs": float(epochs),
@@ -157,7 +155,7 @@ class Best:
         self.rank = (-np.inf, -np.inf)
         self.step = 0
         self.probabilities = np.empty(0)
-        self.state: dict[str, Tensor] = {}
+        self.state_of_best: dict[str, Tensor] = {}
 
     def offer(
         self, found: tuple[float, float], step: int, probabilities: np.ndarray, module: Classifier
@@ -165,7 +163,22 @@ class Best:
         """Keep a copy of `module` if `found` beats what is kept."""
         if found > self.rank:
             self.rank, self.step, self.probabilities = found, step, probabilities
-            self.state = {k: v.detach().clone() for k, v in module.state_dict().items()}
+            self.state_of_best = {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+    def state(self) -> tuple[dict[str, Tensor], Numbers]:
+        """See `progress.Stateful`."""
+        tensors = {f"module/{name}": value for name, value in self.state_of_best.items()}
+        tensors["probabilities"] = torch.from_numpy(self.probabilities)
+        return tensors, {"rank": self.rank, "step": self.step}
+
+    def restore(self, tensors: dict[str, Tensor], numbers: Numbers) -> None:
+        """See `progress.Stateful`."""
+        self.probabilities = tensors.pop("probabilities").numpy()
+        self.state_of_best = {
+            name.removeprefix("module/"): value for name, value in tensors.items()
+        }
+        first, second = numbers["rank"]
+        self.rank, self.step = (first, second), numbers["step"]
 
 
 class TaskBatches:
@@ -190,85 +203,3 @@ class TaskBatches:
 
     def _order(self, epoch: int) -> list[np.ndarray]:
         return bucketed(self.lengths, batch_size=self.batch_size, seed=self.seed, epoch=epoch)
-
-
-class FittedFull:
-    """Texts in, probabilities out.
-
-    Args:
-        folder: Encoder and tokenizer in transformers' format.
-        classes: C.
-        pooling: `cls` or `mean`.
-        layer: 0 is the embedding; negative counts from the last.
-        dropout: On the pooled vector, in training.
-        max_length: Tokens of a window.
-        long_text: A key of LONG_TEXT.
-        compute: Device and precision.
-        seed: Of the classification layer; drawn before it is built.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        classes: int,
-        pooling: str,
-        layer: int,
-        dropout: float,
-        max_length: int,
-        long_text: str,
-        compute: Compute,
-        seed: int = 0,
-    ) -> None:
-        self.model = checkpoint.load(folder)
-        self.tokenizer = tokenizers.load(folder, vocab_size=self.model.config.vocab_size)
-        self.encoding = Encoding(
-            self.tokenizer,
-            max_length=max_length,
-            long_text=long_text,
-            positions=positions(self.model),
-        )
-        pooled = Pooling(Encoder(self.model.base_model), pooling=pooling, layer=layer)
-        with seeded(seed, "classification layer"):
-            classifier = Classifier(pooled, classes=classes, dropout=dropout)
-        self.classifier = classifier.to(compute.device)
-        self.compute, self.classes, self.dropout = compute, classes, dropout
-
-    def predict(self, texts: list[str]) -> np.ndarray:
-        """Return float64 class probabilities, (T, C)."""
-        return self.predict_encoded(self.encoding.encode(texts))
-
-    @torch.inference_mode()
-    def predict_encoded(self, encoded: list[list[list[int]]]) -> np.ndarray:
-        """Return float64 class probabilities, (T, C), of texts cut into windows."""
-        self.classifier.eval()
-        order = np.argsort(lengths(encoded), kind="stable")
-        probabilities = np.empty((len(encoded), self.classes))
-        for start in range(0, len(order), EVALUATION_BATCH):
-            rows = order[start : start + EVALUATION_BATCH]
-            windows = self.encoding.collate([encoded[i] for i in rows])
-            with self.compute.autocast():
-                logits = self.classifier.logits(windows)
-            probabilities[rows] = logits.double().softmax(-1).cpu().numpy()
-        return probabilities
-
-    def save(self, folder: Path) -> None:
-        """Write encoder, tokenizer, classification layer and settings into `folder`."""
-        checkpoint.save(self.model, self.tokenizer, folder)
-        save_file(self.classifier.linear.state_dict(), folder / HEAD)
-        settings = {
-            "classes": self.classes,
-            "pooling": self.classifier.pooling.pooling,
-            "layer": self.classifier.pooling.layer,
-            "dropout": self.dropout,
-            **self.encoding.settings(),
-        }
-        (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path, compute: Compute) -> "FittedFull":
-        """Read what `save` wrote."""
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        fitted = cls(folder, **settings, compute=compute)
-        fitted.classifier.linear.load_state_dict(load_file(folder / HEAD))
-        return fitted

@@ -1,5 +1,6 @@
-"""An MLflow store in, finished runs with their predictions out."""
+"""An MLflow store in, finished runs with their predictions out; what it lacks so far is in journals."""
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,7 +8,10 @@ import pandas as pd
 
 from bertbench.errors import UserError
 from bertbench.records import RunRecord, read_record
-from bertbench.tracking import SQLITE, artifact, connect
+from bertbench.tracking.delivery import SQLITE, artifact, connect, one_line, troubles
+from bertbench.tracking.journal import FINISHED, journals
+
+logger = logging.getLogger(__name__)
 
 PAGE = 1000  # runs a request
 
@@ -19,17 +23,54 @@ class Evidence(NamedTuple):
     predictions: pd.DataFrame  # id, split, label, prediction, p_<class>...
 
 
-def collect(uri: str, experiment: str, keys: set[str] | None) -> list[Evidence]:
+def collect(
+    uri: str, experiment: str, keys: set[str] | None, kept: Path | None = None
+) -> list[Evidence]:
     """Return the newest finished run of each key, in a fixed order.
 
     Args:
         uri: Tracking URI.
         experiment: Name.
         keys: Which runs; None takes all.
+        kept: Folder of the journals of runs that the store does not have yet.
 
     Raises:
         UserError: There is no such experiment or no finished run in it.
     """
+    evidence = _from_journals(uri, experiment, kept) if kept is not None else {}
+    try:
+        evidence |= _from_mlflow(uri, experiment, keys)
+    except troubles() as error:
+        if not evidence:
+            raise UserError(f"MLflow at {uri} does not answer: {one_line(error)}") from error
+        logger.warning(
+            "MLflow at %s does not answer: this sheet is made of what is kept here", uri
+        )
+    except UserError:  # no such database or experiment
+        if not evidence:
+            raise
+    chosen = [e for key, e in evidence.items() if keys is None or key in keys]
+    if not chosen:
+        raise UserError(f"there is no finished run in the experiment {experiment!r} of {uri}")
+    return sorted(
+        chosen, key=lambda e: (e.record.task, e.record.group, e.record.seed, e.record.key)
+    )
+
+
+def _from_journals(uri: str, experiment: str, kept: Path) -> dict[str, Evidence]:
+    """Return undelivered runs by key."""
+    return {
+        journal.opening["key"]: _evidence(
+            journal.files / "record.json", journal.files / "predictions.parquet"
+        )
+        for journal in journals(kept)
+        if journal.ended == FINISHED
+        and (journal.opening["uri"], journal.opening["experiment"]) == (uri, experiment)
+    }
+
+
+def _from_mlflow(uri: str, experiment: str, keys: set[str] | None) -> dict[str, Evidence]:
+    """Return the newest finished runs of the store by key."""
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
         raise UserError(
             f"there are no runs here: {uri} does not exist (run python -m bertbench first)"
@@ -55,16 +96,15 @@ def collect(uri: str, experiment: str, keys: set[str] | None) -> list[Evidence]:
         token = page.token
         if not token:
             break
-    chosen = {k: run_id for k, run_id in newest.items() if k and (keys is None or k in keys)}
-    if not chosen:
-        raise UserError(f"there is no finished run in the experiment {experiment!r} of {uri}")
-    evidence = [
-        Evidence(
-            read_record(artifact(client, run_id, "record.json")),
-            pd.read_parquet(artifact(client, run_id, "predictions.parquet")),
+    return {
+        key: _evidence(
+            artifact(client, run_id, "record.json"),
+            artifact(client, run_id, "predictions.parquet"),
         )
-        for run_id in chosen.values()
-    ]
-    return sorted(
-        evidence, key=lambda e: (e.record.task, e.record.group, e.record.seed, e.record.key)
-    )
+        for key, run_id in newest.items()
+        if key and (keys is None or key in keys)
+    }
+
+
+def _evidence(record: Path, predictions: Path) -> Evidence:
+    return Evidence(read_record(record), pd.read_parquet(predictions))

@@ -7,7 +7,7 @@ from bertbench.metrics import find
 from bertbench.records import RunRecord
 from bertbench.report.collect import Evidence
 from bertbench.report.stats import Difference, Summary, paired_difference, summarise
-from bertbench.tracking import flatten
+from bertbench.tracking.delivery import flatten
 
 BASELINE = "tfidf"
 

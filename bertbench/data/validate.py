@@ -1,0 +1,115 @@
+"""A task in, nothing out: refuses data that would train or score to nonsense."""
+
+from collections import Counter
+from itertools import chain
+
+import numpy as np
+
+from bertbench.errors import UserError
+from bertbench.types import Split, TaskData
+
+
+def validate(data: TaskData, place: str) -> None:
+    """Check what every task must be, whoever made it.
+
+    Args:
+        data: The whole task, before any subset is taken.
+        place: What the user calls it, for the error.
+
+    Raises:
+        UserError: A split is empty or inconsistent, a text is blank or no text, a label is none of the
+            classes or is not trained on, or an id stands twice.
+    """
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    for name, split in splits.items():
+        where = f"the {name} split of {place}"
+        _check_lengths(split, where)
+        _check_texts(split, where)
+        _check_labels(split, len(data.classes), where)
+    _check_names(data, place)
+    _check_classes(splits, data.classes, place)
+
+
+def _check_lengths(split: Split, where: str) -> None:
+    ids, texts, labels = len(split.ids), len(split.texts), len(split.labels)
+    if not ids == texts == labels:
+        raise UserError(
+            f"{where} has {ids} ids, {texts} texts and {labels} labels: it needs one of each a text"
+        )
+    if not ids:
+        raise UserError(f"{where} is empty: give it texts")
+
+
+def _check_texts(split: Split, where: str) -> None:
+    for name, text in zip(split.ids, split.texts, strict=True):
+        if not isinstance(text, str):
+            raise UserError(f"{where} has {text!r:.60} under the id {name!r}: make it text")
+        if _is_broken(text):
+            raise UserError(
+                f"{where} has half a character (a lone surrogate) in the text of the id {name!r}: repair it"
+            )
+    blank = [name for name, text in zip(split.ids, split.texts, strict=True) if not text.strip()]
+    if blank:
+        raise UserError(
+            f"{len(blank)} of {len(split.ids)} texts in {where} are blank, the first with the id "
+            f"{blank[0]!r}: fill or remove them"
+        )
+
+
+def _check_labels(split: Split, classes: int, where: str) -> None:
+    labels = np.asarray(split.labels)
+    if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
+        raise UserError(
+            f"{where} has the label {labels.flat[0]} for the id {split.ids[0]!r}: labels are whole numbers "
+            f"from 0 to {classes - 1}, one a text"
+        )
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        row = wrong[0]
+        raise UserError(
+            f"{where} has the label {labels[row]} for the id {split.ids[row]!r}: labels go from 0 to "
+            f"{classes - 1}, the number of a class"
+        )
+
+
+def _check_names(data: TaskData, place: str) -> None:
+    """Check ids and classes: both name things in files that are written."""
+    ids = Counter(chain(data.train.ids, data.validation.ids, data.test.ids))
+    name, count = ids.most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{count} texts of {place} have the id {name!r}: give each its own")
+    name, count = Counter(data.classes).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{count} classes of {place} have the name {name!r}: give each its own")
+    for name in chain(ids, data.classes):
+        if not isinstance(name, str) or _is_broken(name):
+            raise UserError(f"{place} has {name!r:.60} for an id or a class: make it text")
+
+
+def _check_classes(splits: dict[str, Split], classes: list[str], place: str) -> None:
+    counts = {
+        name: np.bincount(split.labels, minlength=len(classes)) for name, split in splits.items()
+    }
+    trained = counts.pop("training") > 0
+    if trained.sum() < 2:
+        raise UserError(
+            f"all training texts of {place} have the class {classes[int(trained.argmax())]!r}: "
+            "give it texts of two classes or more"
+        )
+    for name, count in counts.items():
+        unseen = np.flatnonzero((count > 0) & ~trained)
+        if len(unseen):
+            which = unseen[0]
+            raise UserError(
+                f"{count[which]} {name} texts of {place} have the class {classes[which]!r}, which no "
+                "training text has: add training texts of it, or remove them"
+            )
+
+
+def _is_broken(text: str) -> bool:
+    """Tell whether `text` cannot be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

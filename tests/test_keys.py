@@ -1,0 +1,212 @@
+"""Every setting has its place: it moves the keys of the stages that depend on it, and no other."""
+
+import fnmatch
+import functools
+
+import pytest
+import yaml
+from conftest import CONF
+from keys import LETTERS, RUNS, altered, config_with, leaves, moved, plan_of, with_leaf
+
+from bertbench.errors import UserError
+from bertbench.records import STAGES
+
+REFUSED, ABSENT = "!", "."
+SEEDS = ("seed", "pretrain.seed")
+
+# A setting, and the stages whose keys move with it: Tokenizer, Packed corpus, Encoder, Features,
+# tRansfer. "." is a setting that the run does not have, "-" moves nothing, "!" is refused.
+# A new setting is placed here by its author; what cannot change a result moves nothing.
+TABLE = """
+setting               full  frozen  random  released  continued  tfidf  swept
+
+name                  -     -       -       -         -          -      -
+seed                  R     R       R       R         R          R      R
+rerun                 -     -       -       -         -          -      -
+model.name            -     -       -       -         -          -      -
+model.architecture*   ER    EFR     EFR     -         -          !      TPEFR
+model.tokenizer*      TPER  TPEFR   TEFR    -         -          -      -
+model.released*       -     -       -       -         -          -      -
+weights.released      TPER  TPEFR   TEFR    TEFR      TPER       -      -
+weights.source        -     -       -       EFR       PER        -      -
+weights.train         PER   PEFR    PEFR    PEFR      PER        -      -
+scale.name            -     -       -       -         -          -      -
+scale.depth           ER    EFR     EFR     -         -          -      -
+scale.width           ER    EFR     EFR     -         -          -      -
+scale.heads           ER    EFR     EFR     -         -          -      -
+scale.intermediate    ER    EFR     EFR     -         -          -      -
+scale.positions       ER    EFR     EFR     -         -          -      -
+scale.*_lr            -     -       -       -         -          -      -
+objective.*           ER    EFR     -       -         ER         -      -
+masking.*             ER    EFR     -       -         ER         -      -
+corpus.*              TPER  TPEFR   TEFR    -         PER        -      -
+pretrain.seed         ER    EFR     EFR     -         ER         -      -
+pretrain.optim.*      ER    EFR     -       -         ER         -      -
+pretrain.tokens       ER    EFR     -       -         ER         -      -
+pretrain.seconds      !     !       -       -         !          -      -
+pretrain.length       PER   PEFR    -       -         PER        -      -
+pretrain.batch_size   ER    EFR     -       -         ER         -      -
+pretrain.heldout      PER   PEFR    -       -         PER        -      -
+pretrain.log_every    -     -       -       -         -          -      -
+task.name             -     -       -       -         -          -      -
+task.source.*         R     FR      FR      FR        R          R      R
+task.metric           R     R       R       R         R          R      R
+task.metrics          R     R       R       R         R          R      R
+task.train_size       R     FR      FR      FR        R          R      R
+task.labels_per_class R     FR      FR      FR        R          R      R
+task.long_text        R     FR      FR      FR        R          -      -
+task.max_length       R     FR      FR      FR        R          -      -
+mode._target_         FR    FR      FR      FR        FR         -      -
+mode.pooling          R     FR      FR      FR        R          .      -
+mode.layer            R     FR      FR      FR        R          .      -
+mode.penalties        .     R       R       R         .          R      -
+mode.ngrams           .     .       .       .         .          R      .
+mode.min_documents    .     .       .       .         .          R      .
+mode.dropout          R     .       .       .         R          .      .
+mode.epochs           R     .       .       .         R          .      .
+mode.min_steps        R     .       .       .         R          .      .
+mode.batch_size       R     .       .       .         R          .      .
+mode.learning_rates   R     .       .       .         R          .      .
+mode.optim.*          R     .       .       .         R          .      .
+baseline.*            -     -       -       -         -          -      R
+tracking.*            -     -       -       -         -          -      -
+runtime.*             -     -       -       -         -          -      -
+"""
+# The same for the number of a stage's version. What a run does not make has no version in its keys.
+VERSIONS = """
+stage                 full  frozen  random  released  continued  tfidf  swept
+
+tokenizer             TPER  TPEFR   TEFR    -         -          -      -
+packed                PER   PEFR    -       -         PER        -      -
+encoder               ER    EFR     EFR     -         ER         -      -
+features              -     FR      FR      FR        -          -      -
+transfer              R     R       R       R         R          R      R
+"""
+
+
+def read_table(text):
+    """Return {pattern: {run: cell}}."""
+    header, *rows = [line.split() for line in text.splitlines() if line]
+    assert header[1:] == list(RUNS)
+    return {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}
+
+
+PLACED = read_table(TABLE)
+every_run = pytest.mark.parametrize("run", RUNS)
+
+
+def row_of(place):
+    """Return the row of the table in which a setting stands."""
+    rows = [pattern for pattern in PLACED if fnmatch.fnmatchcase(place, pattern)]
+    assert len(rows) == 1, f"{place}: say in one row of TABLE which keys it moves, not in {rows}"
+    return rows[0]
+
+
+FROZEN, FULL = "bertbench.modes.frozen.Frozen", "bertbench.modes.full.Full"
+OTHER = {  # a changed value that is still one, where its type does not say which
+    "task.source._target_": "keys.other_task",
+    "corpus._target_": "keys.other_corpus",
+    "task.metric": "macro_f1",
+    "task.train_size": 30,
+    "task.labels_per_class": 5,
+    "task.long_text": "window",
+    "runtime.device": "cpu",
+    "runtime.threads": 1,
+    "rerun": "always",
+    "masking.views": 3,
+    "mode.learning_rates": [1e-3],
+    "pretrain.seconds": 5.0,
+    "model.architecture": {"_target_": "bertbench.models.families.bert", "dropout": 0.1},
+    "model.tokenizer": {"_target_": "bertbench.tokenizer.wordpiece"},
+    "model.released": {"tiny": "/elsewhere"},
+}
+
+
+def changed(place, value, other_source):
+    if place == "weights.source":
+        return str(other_source)
+    if place == "mode._target_":
+        return FROZEN if value == FULL else FULL
+    if place in OTHER:
+        return OTHER[place]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 if value else 0.05
+    if isinstance(value, list):
+        return value[:-1]
+    assert isinstance(value, str), f"{place}={value}: say in OTHER how it can be changed"
+    return f"{value}_other"
+
+
+@pytest.fixture
+def config_of(checkpoint_folder):
+    """Return a function from the name of a run to its config."""
+    return functools.partial(config_with, checkpoint_folder)
+
+
+@every_run
+def test_each_setting_moves_the_keys_that_depend_on_it_alone(
+    run, config_of, checkpoint_folder, tmp_path
+):
+    """And the group moves with the run's key, save for the seeds."""
+    config, found = config_of(run), {}
+    before = plan_of(config)
+    other_source = altered(checkpoint_folder, "config.json", tmp_path / "other")
+    for place, value in leaves(config).items():
+        other = changed(place, value, other_source)
+        assert other != value
+        try:
+            after = plan_of(with_leaf(config, place, other))
+        except UserError:
+            found[place] = REFUSED
+        else:
+            found[place] = moved(before, after)
+            regrouped = after.group != before.group
+            assert regrouped == ("R" in found[place] and place not in SEEDS), place
+    assert found == {place: PLACED[row_of(place)][run] for place in found}
+    met = {row_of(place) for place in found}
+    assert met == {row for row, cells in PLACED.items() if cells[run] != ABSENT}
+
+
+def yaml_leaves(path):
+    """Return the settings that an option brings, by their places in the config."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content.pop("defaults", None)
+    if "@package _global_" in path.read_text(encoding="utf-8"):
+        return leaves(content)
+    prefixes = {"optim": ["pretrain.optim.", "mode.optim."]}
+    group = path.parent.name
+    return [p for prefix in prefixes.get(group, [f"{group}."]) for p in leaves(content, prefix)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in sorted(CONF.glob("*/*.yaml")) if p.parent.name != "hydra"],
+    ids=lambda path: path.relative_to(CONF).with_suffix("").as_posix(),
+)
+def test_each_setting_of_each_option_is_in_the_table(path):
+    """Those of variants that none of the runs above has."""
+    for place in yaml_leaves(path):
+        row_of(place)
+
+
+@every_run
+def test_a_version_moves_its_stage_and_all_that_build_on_it(run, config_of, monkeypatch):
+    table, config, found = read_table(VERSIONS), config_of(run), {}
+    before = plan_of(config)
+    for stage, number in STAGES.items():
+        with monkeypatch.context() as patch:
+            patch.setitem(STAGES, stage, number + 1)
+            found[stage] = moved(before, plan_of(config))
+    assert found == {stage: cells[run] for stage, cells in table.items()}
+
+
+def test_stages_stand_in_their_order_and_the_last_is_the_runs_key(config_of):
+    plan = plan_of(config_of("frozen"))
+    assert list(plan.stages) == list(LETTERS) == list(STAGES)
+    assert plan.stages["transfer"] == plan.key
+    assert plan_of(config_of("tfidf")).stages == plan_of(config_of("swept")).stages
+    assert list(plan_of(config_of("tfidf")).stages) == ["transfer"]

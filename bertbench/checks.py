@@ -6,6 +6,7 @@ import re
 from bertbench import metrics
 from bertbench.config import Plain
 from bertbench.errors import UserError
+from bertbench.types import POOLINGS
 
 SHAPE = ("depth", "width", "heads", "intermediate", "positions")
 
@@ -17,13 +18,31 @@ def check(values: Plain) -> None:
         UserError: Names the setting, its value and what it may be.
     """
     _check_finite(values)
-    if not re.fullmatch(r"\w[\w.-]*", values["name"]):
-        raise UserError(
-            f"name={values['name']!r} must be letters, digits, '-', '_' and '.': it names a folder"
-        )
+    check_name(values["name"], "name=")
     _check_least(values)
-    _check_pretrain(values["pretrain"], values["scale"]["positions"])
+    positions = values["scale"]["positions"]
+    _check_pretrain(values["pretrain"], positions)
+    _check_mode(values["mode"])
+    encoder = values["model"]["architecture"]
+    if encoder is not None and not values["weights"]["released"]:
+        _check_encoder(encoder, values["task"]["max_length"], positions)
     _check_metrics(values["task"])
+
+
+def check_name(name: str, place: str) -> None:
+    """Refuse a sheet's name that is no plain folder name.
+
+    Args:
+        name: Of the sheet.
+        place: What stands before it where it was given, such as `name=`.
+
+    Raises:
+        UserError: It has other characters than a folder's name should.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(
+            f"{place}{name!r} must be letters, digits, '-', '_' and '.': it names a folder"
+        )
 
 
 def _check_finite(value: object, place: str = "") -> None:
@@ -58,6 +77,30 @@ def _check_pretrain(pretrain: Plain, positions: int) -> None:
         raise UserError(
             f"pretrain.heldout={pretrain['heldout']} must be a share above 0 and below 1"
         )
+
+
+def _check_mode(mode: Plain) -> None:
+    """Check what can be told of a mode without loading what it needs."""
+    if (pooling := mode.get("pooling", "cls")) not in POOLINGS:
+        raise UserError(f"mode.pooling={pooling} is none of {', '.join(POOLINGS)}")
+    if not 0 <= mode.get("dropout", 0) < 1:
+        raise UserError(f"mode.dropout={mode['dropout']} must lie in [0, 1)")
+    rates = mode.get("learning_rates")
+    numbers = isinstance(rates, list) and rates and all(isinstance(r, int | float) for r in rates)
+    if rates is not None and not numbers:
+        raise UserError(
+            f"mode.learning_rates={rates} must be null or a list of rates to try, such as [1e-4,3e-4]"
+        )
+
+
+def _check_encoder(architecture: Plain, max_length: int, positions: int) -> None:
+    if not 8 <= max_length <= positions:
+        raise UserError(
+            f"task.max_length={max_length} must lie between 8 and scale.positions={positions} tokens"
+        )
+    dropout = architecture.get("dropout", 0)
+    if not 0 <= dropout < 1:
+        raise UserError(f"model.architecture.dropout={dropout} must lie in [0, 1)")
 
 
 def _check_metrics(task: Plain) -> None:

@@ -4,6 +4,7 @@ Variant slots are `Any`: the callable that `_target_` names says which keys they
 """
 
 import importlib
+import inspect
 import re
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from bertbench.errors import UserError
+from bertbench.errors import UserError, nearest
 
 Plain = dict[str, Any]
 
@@ -119,7 +120,10 @@ class Task:
 
 @dataclass
 class Runtime:
-    """Nothing in here changes a result, so nothing in here is part of a run's key."""
+    """Where and how fast; none of it is part of a run's key.
+
+    Device and number of threads change the last bits of a result, precision more: the record names them.
+    """
 
     device: DevicePreference = DevicePreference.auto
     threads: int | None = None  # torch's own choice where null
@@ -127,6 +131,7 @@ class Runtime:
         30.0  # between two saves of a training; null: only when stopped
     )
     store: str = ".bertbench"
+    keep_model: bool = True  # whether a run's files include its model
 
 
 @dataclass
@@ -194,9 +199,12 @@ def check_types(value: object, default: object, place: str = "") -> None:
     them. A default of null, and a null override, are left to the callable.
 
     Raises:
-        UserError: Names the key, the value and the type it should have.
+        UserError: Names the key, the value and the type it should have, or a key that there is not.
     """
     if isinstance(default, dict) and isinstance(value, dict):
+        if "_target_" in default and (new := sorted(value.keys() - default.keys())):
+            near = nearest(new[0], default)
+            raise UserError(f"{place}.{new[0]} is no setting of {default['_target_']}{near}")
         for key in default.keys() & value.keys():
             check_types(value[key], default[key], f"{place}.{key}" if place else str(key))
         return
@@ -234,7 +242,14 @@ def build(node: Plain, **more: object) -> Any:
     """
     module, _, name = node["_target_"].rpartition(".")
     target = getattr(importlib.import_module(module), name)
-    return target(**{k: v for k, v in node.items() if not k.startswith("_")}, **more)
+    given = {k: v for k, v in node.items() if not k.startswith("_")} | more
+    try:
+        inspect.signature(target).bind(**given)
+    except TypeError as error:
+        raise UserError(f"{node['_target_']} cannot be made of its settings: {error}") from error
+    except ValueError:  # a builtin without signature
+        pass
+    return target(**given)
 
 
 def compose_defaults(choices: dict[str, str]) -> Plain:

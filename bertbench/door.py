@@ -9,6 +9,7 @@ from typing import NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException, OverrideParseException
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bertbench import config, interrupt
@@ -82,11 +83,28 @@ def sentence(error: Exception) -> str:
         )
     if unknown := re.search(r"Could not override '(.+?)'", text):
         key = unknown[1]
+        if owners := [f"{key.partition('.')[0]}={o}" for o in options_with(key)]:
+            return (
+                f"the options chosen here have no setting {key!r}, only {', '.join(owners)}: give it in a "
+                "sweep of those alone"
+            )
         near = nearest(key, setting_names())
         return f"there is no setting {key!r}{near} (all settings: python -m bertbench --cfg job)"
     if isinstance(cause, OmegaConfBaseException):
         return f"{text.removeprefix('Error merging override ')}: {str(cause).splitlines()[0]}"
     return " ".join(text.split())
+
+
+def options_with(key: str) -> list[str]:
+    """Return the options of the group that `key` begins with whose yaml has that key."""
+    group, _, below = key.partition(".")
+    found = []
+    for path in sorted((config.conf_dir() / group).glob("*.yaml")) if below else []:
+        node: object = OmegaConf.load(path)
+        for name in below.split("."):
+            node = node.get(name, MISSING) if isinstance(node, DictConfig) else MISSING
+        found += [] if node == MISSING else [path.stem]
+    return found
 
 
 def setting_names() -> list[str]:

@@ -1,11 +1,12 @@
 """Features in, a logistic regression whose strength was chosen on validation out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+from scipy.sparse import issparse
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
@@ -14,6 +15,7 @@ from bertbench.errors import UserError
 from bertbench.metrics import score
 
 FILE = "linear.safetensors"
+MOST_REDUCED = 4000  # rows: their inner products are decomposed, which costs the cube
 
 
 class Linear(NamedTuple):
@@ -27,8 +29,9 @@ class Linear(NamedTuple):
         return softmax(np.asarray(features @ self.weights.T) + self.bias, axis=1)
 
     def save(self, folder: Path) -> None:
-        """Write the numbers into `folder`."""
-        save_file({"weights": self.weights, "bias": self.bias}, folder / FILE)
+        """Write the numbers into `folder`; safetensors would scramble an array in Fortran's order."""
+        numbers = {"weights": self.weights, "bias": self.bias}
+        save_file({k: np.ascontiguousarray(v) for k, v in numbers.items()}, folder / FILE)
 
     @classmethod
     def load(cls, folder: Path) -> "Linear":
@@ -70,10 +73,12 @@ def fit_linear(
             "the training texts are all of one class: nothing can be learned from them"
         )
     ranked = []
+    reduced, back = _reduced(train)
     for c in sorted(penalties):
         interrupt.check()
-        fitted = LogisticRegression(C=c, max_iter=5000).fit(train, labels)
+        fitted = LogisticRegression(C=c, max_iter=5000).fit(reduced, labels)
         model = _as_linear(fitted, classes)
+        model = model._replace(weights=back(model.weights))
         ranked.append((*rank(metric, validation_labels, model.predict(validation)), -c, model))
     *_, negative_c, best = max(ranked, key=lambda row: row[:3])
     return best, float(-negative_c)
@@ -85,6 +90,29 @@ def rank(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> tuple[fl
         score(metric, labels, probabilities, signed=True),
         score("log_loss", labels, probabilities, signed=True),
     )
+
+
+def _reduced(features: Any) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
+    """Return features of at most T dimensions with the same inner products, and the way back for weights.
+
+    The best weights are combinations of the training rows (the representer theorem; Schölkopf et al.
+    2001, https://doi.org/10.1007/3-540-44581-1_27), so where rows are few and columns many, as with
+    word n-grams, the same regression is solved with a hundredth of the unknowns.
+
+    Args:
+        features: (T, D), dense or sparse.
+
+    Returns:
+        (T, R) features, and a function from weights (C, R) to weights (C, D).
+    """
+    rows, columns = features.shape
+    if rows > MOST_REDUCED or columns < 4 * rows:
+        return features, lambda weights: weights
+    product = features @ features.T
+    values, vectors = np.linalg.eigh(product.toarray() if issparse(product) else product)
+    kept = values > values[-1] * 1e-12
+    scale, vectors = np.sqrt(values[kept]), vectors[:, kept]  # (R,), (T, R)
+    return vectors * scale, lambda weights: np.asarray((weights / scale) @ vectors.T @ features)
 
 
 def _as_linear(fitted: LogisticRegression, classes: int) -> Linear:

@@ -28,10 +28,11 @@ def keep(run: Run, record: RunRecord, plan: Plan, outcome: Outcome) -> None:
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = folder / "model"
-        model.mkdir()
-        outcome.fitted.save(model)
-        (model / "classes.json").write_text(json.dumps(data.classes), encoding="utf-8")
+        if plan.values["runtime"]["keep_model"]:
+            model = folder / "model"
+            model.mkdir()
+            outcome.fitted.save(model)
+            (model / "classes.json").write_text(json.dumps(data.classes), encoding="utf-8")
         prediction_table(data, outcome).to_parquet(folder / "predictions.parquet", index=False)
         table = confusion(data.test.labels, outcome.test)
         confusion_figure(table, data.classes, folder / "confusion.png")

@@ -19,7 +19,8 @@ from bertbench.config import Plain, build
 from bertbench.data.splits import split_ids, subset
 from bertbench.data.validate import validate
 from bertbench.errors import UserError
-from bertbench.models.released import identity, locate
+from bertbench.models.released import identity, locate, shape_of
+from bertbench.naming import words
 from bertbench.records import STAGES, fingerprint
 from bertbench.types import TaskData
 
@@ -123,7 +124,7 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
     if plan.features is not None:  # the rest of its recipe is in here already
         science["features"] = STAGES["features"]
     return replace(
-        plan, science=science, group=_without_seeds(science), words=_words(plan, choices)
+        plan, science=science, group=_without_seeds(science), words=words(values, choices)
     )
 
 
@@ -157,6 +158,7 @@ def _with_encoder(plan: Plan) -> Plan:
     if weights["released"]:
         recipe = f"model={model['name']} scale={scale['name']}"
         source = locate(weights["source"], recipe=recipe)
+        _check_scale(source, scale, place=weights["source"])
     corpus = _corpus(plan.values) if source is None or weights["train"] else None
     corpus_fingerprint = fingerprint(corpus) if corpus is not None else None
     tokenizer = None
@@ -189,10 +191,24 @@ def _with_encoder(plan: Plan) -> Plan:
             **{k: v for k, v in pretrain.items() if k not in ("seed", "log_every")},
         }
     if source is None or weights["train"]:  # made here, not used as it came
-        encoder |= {"version": STAGES["encoder"], "seed": pretrain["seed"]}
+        # Random weights are drawn by each run; pretrained ones are shared by many.
+        seed = pretrain["seed"] if weights["train"] else plan.values["seed"]
+        encoder |= {"version": STAGES["encoder"], "seed": seed}
     recipes = {"tokenizer": tokenizer, "packed": packed, "encoder": encoder}
     recipes["features"] = _features(plan, encoder)
     return replace(plan, corpus=corpus, source=source, **_canonical(recipes))
+
+
+def _check_scale(source: Path, scale: Plain, *, place: str) -> None:
+    """Refuse a scale that is not that of the weights: learning rates and the row's name come from it."""
+    found = shape_of(source)
+    if found is not None and found != (scale["depth"], scale["width"]):
+        depth, width = found
+        raise UserError(
+            f"weights.source={place} has {depth} layers of width {width}, but scale={scale['name']} "
+            f"has {scale['depth']} of {scale['width']}: choose the scale of the weights, or set "
+            f"scale.depth={depth} scale.width={width} and a mode.optim.lr that suits them"
+        )
 
 
 def _features(plan: Plan, encoder: Plain) -> Plain | None:
@@ -252,17 +268,6 @@ def _without_seeds(science: Plain) -> str:
     if encoder is not None:
         encoder = {k: v for k, v in encoder.items() if k != "seed"}
     return fingerprint(science | {"seed": None, "encoder": encoder})
-
-
-def _words(plan: Plan, choices: dict[str, str]) -> dict[str, str]:
-    words = {"model": plan.values["model"]["name"], "task": plan.values["task"]["name"]}
-    mode = plan.values["mode"]["_target_"].rpartition(".")[2].lower()
-    if plan.encoder is None:
-        return words | {"mode": mode}
-    words |= {name: choices.get(name, "") for name in ("weights", "scale")}
-    if plan.values["weights"]["train"]:
-        words |= {name: choices.get(name, "") for name in ("objective", "masking")}
-    return words | {"mode": mode}
 
 
 def written_split(data: TaskData) -> Plain:

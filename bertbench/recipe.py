@@ -74,7 +74,8 @@ def provide_encoder(
 
 def _start(plan: Plan, store: Store) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return the model before pretraining, and its tokenizer."""
-    seed = plan.values["pretrain"]["seed"]
+    assert plan.encoder is not None
+    seed = plan.encoder["seed"]
     if plan.source is not None:
         model = checkpoint.load(plan.source, seed=seed)
         return model, tokenizers.load(plan.source, vocab_size=model.config.vocab_size)

@@ -38,10 +38,11 @@ def execute(plan: Plan, *, overrides: list[str], sweep: str) -> Result:
             forbids another try.
     """
     values = plan.values
-    store = Store(Path(values["runtime"]["store"]), user=plan.title)
+    lock = f"run-{plan.key[:20]}"
+    store = Store(Path(values["runtime"]["store"]), user=plan.title, run=lock)
     tracker: Tracker = build(values["tracking"], journals=store.root / RUNS)
     # Of two processes with one run, one waits and skips.
-    with store.lock(f"run-{plan.key[:20]}", doing=f"the run {plan.title}"):
+    with store.lock(lock, doing=f"the run {plan.title}"):
         found = tracker.find(plan.key) if values["rerun"] != "always" else None
         if found is not None:
             if found.record:

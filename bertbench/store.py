@@ -46,13 +46,14 @@ class Store:
     Args:
         root: Folder; made on first use.
         user: Title of the run on whose behalf entries are asked for, so that a listing can name it.
+        run: Name of the lock that the run holds while it may read them.
 
     Raises:
         UserError: `root` cannot be made or is no folder.
     """
 
-    def __init__(self, root: Path, user: str = "") -> None:
-        self.root, self.user = root.absolute(), user
+    def __init__(self, root: Path, user: str = "", run: str = "") -> None:
+        self.root, self.user, self.run = root.absolute(), user, run
         try:
             (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -111,14 +112,18 @@ class Store:
     def _note_use(self, kind: str, key: str) -> None:
         """Remember who used an entry: one file a user, whose time is that of the last use."""
         folder = self.root / USES / f"{kind}-{key}"
-        name = hashlib.sha256(self.user.encode()).hexdigest()[:16]
+        name = self.run or hashlib.sha256(self.user.encode()).hexdigest()[:16]
         with contextlib.suppress(OSError):  # a convenience: no reason to lose a run
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(self.user[:LONGEST_TITLE], encoding="utf-8")
 
     def entries(self) -> list[Stored]:
         """Return all entries, the largest kind of thing first and the newest use last."""
-        found = [self._stored(manifest.parent) for manifest in self.root.glob(f"*/*/{MANIFEST}")]
+        found = []
+        for manifest in self.root.glob(f"*/*/{MANIFEST}"):
+            if "." not in manifest.parent.name:  # which are work and damaged entries
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    found.append(self._stored(manifest.parent))
         return sorted(found, key=lambda e: (e.kind, e.used, e.key))
 
     def _stored(self, folder: Path) -> Stored:
@@ -140,15 +145,27 @@ class Store:
             key = path.name.removeprefix(WORK).partition("-")[0]
             if not held(self.root / LOCKS, f"{path.parent.name}-{key}"):
                 work.append(path)
-        return sorted([*damaged, *work])
+        journals = (  # half made, or half removed
+            path
+            for path in (self.root / RUNS).glob(".*")
+            if not held(self.root / LOCKS, f"run-{path.name.split('.')[1]}")
+        )
+        return sorted([*damaged, *work, *journals])
+
+    def in_use(self, stored: Stored) -> bool:
+        """Tell whether a process makes the entry, or a run that has asked for it is under way."""
+        name = f"{stored.kind}-{stored.key}"
+        users = (use.name for use in (self.root / USES / name).glob("*"))
+        return any(held(self.root / LOCKS, lock) for lock in (name, *users))
 
     def remove(self, stored: Stored) -> bool:
         """Remove an entry unless a process is at it; tell whether it is gone."""
-        if held(self.root / LOCKS, f"{stored.kind}-{stored.key}"):
+        if self.in_use(stored):
             return False
         with self.lock(f"{stored.kind}-{stored.key}", doing=f"removing {stored.kind}"):
             doomed = stored.folder.with_name(f"{WORK}{stored.key}-removed")
-            stored.folder.replace(doomed)  # in one step: never half an entry
+            with contextlib.suppress(FileNotFoundError):  # somebody else has removed it
+                stored.folder.replace(doomed)  # in one step: never half an entry
             shutil.rmtree(doomed, ignore_errors=True)
             shutil.rmtree(self.root / USES / f"{stored.kind}-{stored.key}", ignore_errors=True)
         return True

@@ -18,11 +18,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from bertbench import interrupt, statuses
-from bertbench.config import check_types, compose_defaults, plain
+from bertbench.config import build, check_types, compose_defaults, plain
 from bertbench.errors import UserError, disk_trouble
 from bertbench.plan import baseline_values, make_plan
 from bertbench.records import RunRecord
 from bertbench.statuses import FAILED, STOPPED, Job, Json
+from bertbench.store import RUNS
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,9 @@ def _run(cfg: DictConfig, hydra: Any, status: Json) -> None:
     baseline = baseline_values(values)
     if baseline is not None and plans[0].encoder is not None:
         plans.insert(0, make_plan(baseline, choices))
+    build(values["tracking"], journals=Path(values["runtime"]["store"]) / RUNS)
+    for plan in plans:  # what a mode refuses is said before any of them computes
+        build(plan.values["mode"])
     for plan in plans:
         result = execute(plan, overrides=overrides, sweep=sweep)
         status["keys"].append(result.record.key)
@@ -165,7 +169,6 @@ def end(jobs: list[Job], folder: Path | None = None) -> bool:
     tracked = [j.status for j in jobs if j.status["keys"] and "uri" in j.status["tracking"]]
     if tracked:
         from bertbench.commands.report import write_sheet
-        from bertbench.store import RUNS
 
         first = tracked[0]
         print(

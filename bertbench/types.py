@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # this room imports nothing heavy: bad input is named before 
     import numpy as np
     from torch import Tensor
 
+POOLINGS = ("cls", "mean")  # how the states of a text become one vector
 IGNORE = -100  # label of a position the loss skips; torch's own default
 
 Log = Callable[[dict[str, float], int], None]  # metrics by name, optimizer step

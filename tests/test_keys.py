@@ -21,7 +21,7 @@ TABLE = """
 setting               full  frozen  random  released  continued  tfidf  swept
 
 name                  -     -       -       -         -          -      -
-seed                  R     R       R       R         R          R      R
+seed                  R     R       EFR     R         R          R      R
 rerun                 -     -       -       -         -          -      -
 model.name            -     -       -       -         -          -      -
 model.architecture*   ER    EFR     EFR     -         -          !      TPEFR
@@ -31,8 +31,8 @@ weights.released      TPER  TPEFR   TEFR    TEFR      TPER       -      -
 weights.source        -     -       -       EFR       PER        -      -
 weights.train         PER   PEFR    PEFR    PEFR      PER        -      -
 scale.name            -     -       -       -         -          -      -
-scale.depth           ER    EFR     EFR     -         -          -      -
-scale.width           ER    EFR     EFR     -         -          -      -
+scale.depth           ER    EFR     EFR     !         !          -      -
+scale.width           ER    EFR     EFR     !         !          -      -
 scale.heads           ER    EFR     EFR     -         -          -      -
 scale.intermediate    ER    EFR     EFR     -         -          -      -
 scale.positions       ER    EFR     EFR     -         -          -      -
@@ -40,7 +40,7 @@ scale.*_lr            -     -       -       -         -          -      -
 objective.*           ER    EFR     -       -         ER         -      -
 masking.*             ER    EFR     -       -         ER         -      -
 corpus.*              TPER  TPEFR   TEFR    -         PER        -      -
-pretrain.seed         ER    EFR     EFR     -         ER         -      -
+pretrain.seed         ER    EFR     -       -         ER         -      -
 pretrain.optim.*      ER    EFR     -       -         ER         -      -
 pretrain.tokens       ER    EFR     -       -         ER         -      -
 pretrain.seconds      !     !       -       -         !          -      -
@@ -62,6 +62,7 @@ mode.layer            R     FR      FR      FR        R          .      -
 mode.penalties        .     R       R       R         .          R      -
 mode.ngrams           .     .       .       .         .          R      .
 mode.min_documents    .     .       .       .         .          R      .
+mode.stop_words       .     .       .       .         .          R      .
 mode.dropout          R     .       .       .         R          .      .
 mode.epochs           R     .       .       .         R          .      .
 mode.min_steps        R     .       .       .         R          .      .
@@ -127,6 +128,8 @@ def changed(place, value, other_source):
         return str(other_source)
     if place == "mode._target_":
         return FROZEN if value == FULL else FULL
+    if place == "mode.pooling":
+        return "cls" if value == "mean" else "mean"
     if place in OTHER:
         return OTHER[place]
     if isinstance(value, bool):

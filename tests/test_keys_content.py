@@ -246,14 +246,19 @@ def test_features_are_those_of_one_encoder_and_its_texts(monkeypatch):
     """Of its bytes: made again on another machine, it may be another."""
     mode = Frozen(pooling="mean", layer=-1, penalties=[1])
 
-    def features(texts=("one", "two"), encoder="bytes", **settings):
+    def features(texts=("one", "two"), encoder="bytes", precision=None, **settings):
         reader = SimpleNamespace(settings=lambda: {"layer": -1} | settings)
-        setting = SimpleNamespace(checkpoint_key=encoder, store=AskedStore())
+        setting = SimpleNamespace(
+            checkpoint_key=encoder,
+            store=AskedStore(),
+            compute=SimpleNamespace(autocast_dtype=precision),
+        )
         return asked(mode._features, reader, list(texts), setting)
 
     first = features()
     assert features() == first
     others = [features(("two", "one")), features(encoder="others"), features(layer=0)]
+    others.append(features(precision="bfloat16"))
     assert first not in others
     monkeypatch.setitem(STAGES, "features", STAGES["features"] + 1)
     assert features() != first

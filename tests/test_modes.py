@@ -41,7 +41,9 @@ def full(**changed):
 
 
 MODES = {
-    "tfidf": functools.partial(Tfidf, ngrams=2, min_documents=1, penalties=PENALTIES),
+    "tfidf": functools.partial(
+        Tfidf, ngrams=2, min_documents=1, stop_words=[None, "english"], penalties=PENALTIES
+    ),
     "frozen": functools.partial(Frozen, pooling="mean", layer=-1, penalties=PENALTIES),
     "full": full,
 }

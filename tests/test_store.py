@@ -398,3 +398,46 @@ def test_the_longest_unused_go_first_until_both_limits_hold(older_than, max_size
     entries = [Stored("e", str(n), Path(str(n)), size, 0.0, used, []) for n, (size, used) in rows]
     chosen = choose_unused(entries, older_than=older_than, max_size=max_size, now=100.0)
     assert "".join(entry.key for entry in chosen) == keys
+
+
+def test_an_entry_that_is_not_visible_yet_is_not_listed(store, monkeypatch):
+    """Sealed, but not renamed: a prune must not take it from who makes it."""
+    first, seen, replace = stored(store), [], Path.replace
+
+    def spy(path, target):
+        seen.append([entry.key for entry in store.entries()])
+        return replace(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", spy)
+        store.entry("encoder", RECIPE | {"depth": 4}, Maker())
+    assert seen == [[first.key]]
+
+
+def test_two_may_remove_one_entry(store):
+    entry = stored(store)
+    assert store.remove(entry)
+    assert store.remove(entry)
+
+
+def test_a_removal_cut_off_leaves_no_half_entry(store, monkeypatch):
+    entry = stored(store)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", stop)
+        with pytest.raises(KeyboardInterrupt):
+            store.remove(entry)
+    assert store.entries() == []
+    assert len(store.leftovers()) == 1
+
+
+def test_an_entry_is_in_use_while_a_run_that_asked_for_it_is_under_way(tmp_path):
+    """Between its making and the run's end nobody holds the entry's own lock."""
+    store = Store(tmp_path / "store", user="bert on bbc", run="run-0123")
+    with store.lock("run-0123", doing="the run"):
+        entry = stored(store)
+        assert not store.remove(entry)
+    assert store.remove(entry)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bertbench.errors import UserError
+from bertbench.tracking import delivery
 from bertbench.tracking.delivery import BATCH, PARAM_LIMIT, flatten
 from bertbench.tracking.protocol import Found, NoTracker, keep_text
 from bertbench.tracking.tracker import MlflowTracker
@@ -270,3 +271,42 @@ def test_no_tracker_keeps_and_finds_nothing(tmp_path, monkeypatch):
         keep_text(run, "a.txt", "a")
     assert tracker.find("k") is None
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "ftp://host", "", "mlflow.db"])
+def test_a_store_that_mlflow_does_not_take_is_refused(uri, tmp_path):
+    with pytest.raises(UserError, match="is no store that MLflow takes: use sqlite:///FILE"):
+        MlflowTracker(uri=uri, artifacts="a", experiment="e", journals=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["no database, but a text of some length " * 99, "short", "\0" * 999]
+)
+def test_a_file_that_is_no_database_is_one_sentence_and_stays_as_it_was(text, tmp_path):
+    (tmp_path / "mlflow.db").write_text(text)
+    with pytest.raises(
+        UserError, match=r"tracking\.uri=.*mlflow\.db cannot be opened: "
+    ) as caught:
+        tracker_in(tmp_path).find("k")
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "mlflow.db").read_text() == text
+
+
+@pytest.mark.slow
+def test_a_database_is_made_whole_or_not_at_all(tmp_path, migrated, monkeypatch):
+    def die(uri):
+        half = migrated.read_bytes()[: migrated.stat().st_size // 2]
+        Path(uri.removeprefix("sqlite:///")).write_bytes(half)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(delivery, "connect", die)
+        with pytest.raises(KeyboardInterrupt):
+            tracker_in(tmp_path).find("k")
+    assert not (tmp_path / "mlflow.db").exists()
+    assert (tmp_path / ".mlflow.db.new").exists()
+    (tmp_path / ".mlflow.db.new-journal").write_bytes(b"of the one that died")
+    with tracker_in(tmp_path).run("k", "run", params={}, tags={}) as run:
+        run.log({"a": 1.0})
+    assert tracker_in(tmp_path).client.get_run(run.run_id).data.metrics == {"a": 1.0}
+    assert not [path for path in tmp_path.iterdir() if ".new" in path.name]

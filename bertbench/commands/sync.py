@@ -1,6 +1,7 @@
 """`sync`: runs that MLflow does not have in, delivered out; nothing is sent twice."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from bertbench.errors import UserError
@@ -19,23 +20,34 @@ def main(arguments: list[str]) -> int:
     store = Path(given.store)
     if not store.is_dir():
         raise UserError(f"--store {store} is no folder here")
-    outcomes = [_deliver(store, journal, given.uri) for journal in journals(store / RUNS)]
+    outcomes = [_outcome(store, journal, given.uri) for journal in journals(store / RUNS)]
     arrived, left, busy = (outcomes.count(outcome) for outcome in (True, False, None))
     print(f"{arrived} runs delivered, {left} could not be, {busy} are under way")
     return 2 if left else 0
 
 
-def _deliver(store: Path, journal: Journal, uri: str | None) -> bool | None:
+def _outcome(store: Path, journal: Journal, uri: str | None) -> bool | None:
     """Deliver one run; tell whether it arrived, or None if a process is at it."""
-    opening = journal.opening
-    name = f"run-{opening['key'][:20]}"
+    name = f"run-{journal.opening['key'][:20]}"
     if held(store / LOCKS, name):
         return None
-    with locked(store / LOCKS, name, doing=f"delivering {opening['title']}"):
-        tracker = MlflowTracker(
-            uri=uri or opening["uri"],
-            artifacts=opening["artifacts"],
-            experiment=opening["experiment"],
-            journals=store / RUNS,
-        )
-        return tracker.settle(journal) if journal.ended else tracker.park(journal)
+    try:
+        with locked(store / LOCKS, name, doing=f"delivering {journal.opening['title']}"):
+            return _deliver(store, journal.folder, uri)
+    except UserError as error:  # of this run alone: the others may have other places
+        print(f"{journal.opening['title']}: {error}", file=sys.stderr)
+        return False
+
+
+def _deliver(store: Path, folder: Path, uri: str | None) -> bool:
+    if not folder.exists():  # the run has ended since it was listed, and was delivered
+        return True
+    journal = Journal(folder)
+    opening = journal.opening
+    tracker = MlflowTracker(
+        uri=uri or opening["uri"],
+        artifacts=opening["artifacts"],
+        experiment=opening["experiment"],
+        journals=store / RUNS,
+    )
+    return tracker.settle(journal) if journal.ended else tracker.park(journal)

@@ -6,8 +6,17 @@ from torch import Tensor, nn
 from bertbench.data.encoding import Windows
 from bertbench.errors import UserError
 from bertbench.models.encoder import Encoder
+from bertbench.types import POOLINGS
 
-POOLINGS = ("cls", "mean")
+
+def check_pooling(pooling: str) -> None:
+    """Refuse a pooling that there is not.
+
+    Raises:
+        UserError: Names those that there are.
+    """
+    if pooling not in POOLINGS:
+        raise UserError(f"mode.pooling={pooling} is none of {', '.join(POOLINGS)}")
 
 
 class Pooling(nn.Module):
@@ -28,8 +37,7 @@ class Pooling(nn.Module):
 
     def __init__(self, encoder: Encoder, *, pooling: str, layer: int) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
-            raise UserError(f"mode.pooling={pooling} is none of {', '.join(POOLINGS)}")
+        check_pooling(pooling)
         if not -encoder.depth - 1 <= layer <= encoder.depth:
             raise UserError(
                 f"mode.layer={layer} does not exist: 0 is the embedding, {encoder.depth} the last layer"

@@ -6,6 +6,7 @@ fetched but what a hub id names, and without a network that is said within two s
 
 import hashlib
 import importlib.util
+import json
 import logging
 import os
 import socket
@@ -75,6 +76,17 @@ def identity(folder: Path) -> str:
     for path in sorted(p for p in found if p.name not in BESIDE):
         digest.update(f"{path.name}\0{_sha256(path)}\n".encode())
     return digest.hexdigest()
+
+
+def shape_of(folder: Path) -> tuple[int, int] | None:
+    """Return depth and width as a scale counts them, or None where config.json does not say.
+
+    A DistilBERT has half the layers of its scale (Sanh et al. 2019, section 2).
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    depth = config.get("num_hidden_layers", 2 * config.get("n_layers", 0))
+    width = config.get("hidden_size", config.get("dim", 0))
+    return (depth, width) if depth and width else None
 
 
 def _in_package(place: str) -> Path:

@@ -15,7 +15,7 @@ from bertbench.data.encoding import Encoding, lengths
 from bertbench.linear import Linear, fit_linear
 from bertbench.models import checkpoint
 from bertbench.models.encoder import Encoder, count_parameters, positions
-from bertbench.models.heads import Pooling
+from bertbench.models.heads import Pooling, check_pooling
 from bertbench.records import STAGES, fingerprint
 from bertbench.runtime import Compute
 from bertbench.setting import Setting
@@ -38,6 +38,7 @@ class Frozen:
     """
 
     def __init__(self, *, pooling: str, layer: int, penalties: Sequence[float]) -> None:
+        check_pooling(pooling)
         self.pooling, self.layer, self.penalties = pooling, layer, penalties
 
     def fit(self, data: TaskData, setting: Setting) -> Outcome:
@@ -83,6 +84,7 @@ class Frozen:
             "encoder": setting.checkpoint_key,
             **reader.settings(),
             "texts": fingerprint(texts),
+            "precision": str(setting.compute.autocast_dtype),
         }
 
         def make(folder: Path) -> None:

@@ -17,7 +17,7 @@ from bertbench.loop import train
 from bertbench.metrics import score
 from bertbench.models.encoder import count_parameters
 from bertbench.models.finetuned import FittedFull
-from bertbench.models.heads import Classifier
+from bertbench.models.heads import Classifier, check_pooling
 from bertbench.optim import Recipe, adamw
 from bertbench.progress import Numbers, Progress
 from bertbench.setting import Setting
@@ -63,10 +63,16 @@ class Full:
                 f"mode.epochs={epochs} and mode.batch_size={batch_size} must be at least 1, "
                 f"mode.min_steps={min_steps} not below 0"
             )
+        if not 0 <= dropout < 1:
+            raise UserError(f"mode.dropout={dropout} must lie in [0, 1)")
+        check_pooling(pooling)
         recipe = Recipe(**optim)
-        rates = [recipe.lr] if learning_rates is None else list(learning_rates)
-        if not rates:
-            raise UserError("mode.learning_rates=[] tries nothing: give a list of rates, or null")
+        rates = [recipe.lr] if learning_rates is None else learning_rates
+        if not isinstance(rates, list | tuple) or not rates:
+            raise UserError(
+                f"mode.learning_rates={learning_rates} must be null or a list of rates to try, "
+                "such as [1e-4,3e-4]"
+            )
         self.recipes = [recipe._replace(lr=rate) for rate in rates]
         self.pooling, self.layer, self.dropout = pooling, layer, dropout
         self.epochs, self.min_steps, self.batch_size = epochs, min_steps, batch_size

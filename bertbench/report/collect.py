@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
@@ -10,6 +10,9 @@ from bertbench.errors import UserError
 from bertbench.records import RunRecord, read_record
 from bertbench.tracking.delivery import SQLITE, artifact, connect, one_line, troubles
 from bertbench.tracking.journal import FINISHED, journals
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +84,26 @@ def _from_mlflow(uri: str, experiment: str, keys: set[str] | None) -> dict[str, 
         raise UserError(
             f"there is no experiment {experiment!r} in {uri}: run python -m bertbench first"
         )
+    evidence = {}
+    for key, run_id in _newest(client, found.experiment_id).items():
+        if key and (keys is None or key in keys):
+            try:
+                evidence[key] = _evidence(
+                    artifact(client, run_id, "record.json"),
+                    artifact(client, run_id, "predictions.parquet"),
+                )
+            except troubles() as error:
+                logger.warning("run %s has lost its files: %s", run_id, one_line(error))
+    return evidence
+
+
+def _newest(client: "MlflowClient", experiment_id: str) -> dict[str, str]:
+    """Return the newest finished run of each key."""
     newest: dict[str, str] = {}
     token = None
     while True:
         page = client.search_runs(
-            [found.experiment_id],
+            [experiment_id],
             "attributes.status = 'FINISHED'",
             max_results=PAGE,
             order_by=["attributes.start_time DESC"],
@@ -96,14 +114,7 @@ def _from_mlflow(uri: str, experiment: str, keys: set[str] | None) -> dict[str, 
         token = page.token
         if not token:
             break
-    return {
-        key: _evidence(
-            artifact(client, run_id, "record.json"),
-            artifact(client, run_id, "predictions.parquet"),
-        )
-        for key, run_id in newest.items()
-        if key and (keys is None or key in keys)
-    }
+    return newest
 
 
 def _evidence(record: Path, predictions: Path) -> Evidence:

@@ -23,7 +23,7 @@ def comparison_figure(table: "Table", path: Path) -> None:
     figure = _figure(width=8, height=1.3 + 0.36 * len(table.rows))
     axes = figure.subplots()
     for place, row in enumerate(reversed(table.rows)):
-        colour = BASELINE if row.is_baseline else ENCODER
+        colour = BASELINE if row.is_linear else ENCODER
         scores = [e.record.metrics[f"test/{table.metric}"] for e in row.runs]
         axes.plot(scores, [place] * len(scores), "o", color=colour, alpha=0.35, markersize=5)
         axes.plot(row.score.mean, place, "D", color=colour, markersize=7)

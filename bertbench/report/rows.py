@@ -9,7 +9,7 @@ from bertbench.report.collect import Evidence
 from bertbench.report.stats import Difference, Summary, paired_difference, summarise
 from bertbench.tracking.delivery import flatten
 
-BASELINE = "tfidf"
+LINEAR = "tfidf"
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,15 @@ class Row:
         return self.runs[0].record
 
     @property
-    def is_baseline(self) -> bool:
-        """Whether this is the linear baseline."""
-        return self.record.mode == BASELINE
+    def is_linear(self) -> bool:
+        """Whether this is a linear model over TF-IDF."""
+        return self.record.mode == LINEAR
 
-    def metric(self, name: str) -> Summary:
-        """Summarise another metric of the test split."""
-        return summarise([e.record.metrics[f"test/{name}"] for e in self.runs])
+    def metric(self, name: str, split: str = "test") -> Summary | None:
+        """Summarise another metric; None where a run did not compute it."""
+        values = [e.record.metrics.get(f"{split}/{name}") for e in self.runs]
+        known = [value for value in values if value is not None]
+        return summarise(known) if len(known) == len(values) else None
 
     def cost(self, name: str) -> float:
         """Return a mean cost over the seeds."""
@@ -53,16 +55,15 @@ class Table:
     size: str  # such as "all 1275 training texts"
     metric: str
     rows: list[Row]  # best first
-
-    @property
-    def baseline(self) -> Row | None:
-        """The linear baseline's row."""
-        return next((row for row in self.rows if row.is_baseline), None)
+    baseline: (
+        Row | None
+    )  # the linear model that all others are compared with: the best on validation
 
     @property
     def best_encoder(self) -> Row | None:
-        """The best row that is not the baseline."""
-        return next((row for row in self.rows if not row.is_baseline), None)
+        """The encoder's row that is best on validation: the test split chooses nothing."""
+        encoders = [row for row in self.rows if not row.is_linear]
+        return max(encoders, key=lambda row: _validated(row.runs), default=None)
 
 
 def make_tables(evidence: list[Evidence]) -> list[Table]:
@@ -86,18 +87,27 @@ def _table(evidence: list[Evidence]) -> Table:
     for run in evidence:
         groups.setdefault(run.record.group, []).append(run)
     labels = _labels({key: runs[0].record for key, runs in groups.items()})
-    baseline = next((runs for runs in groups.values() if runs[0].record.mode == BASELINE), None)
+    linear = [key for key, runs in groups.items() if runs[0].record.mode == LINEAR]
+    chosen = max(linear, key=lambda key: (_validated(groups[key]), labels[key]), default=None)
     metric = evidence[0].record.metric
-    rows = []
+    rows = {}
     for key, runs in groups.items():
-        is_baseline = runs[0].record.mode == BASELINE
         score = summarise([e.record.metrics[f"test/{metric}"] for e in runs])
-        difference = paired_difference(runs, baseline) if baseline and not is_baseline else None
-        rows.append(Row(labels[key], runs, score, difference))
+        compared = groups[chosen] if chosen is not None and key != chosen else None
+        difference = paired_difference(runs, compared) if compared is not None else None
+        rows[key] = Row(labels[key], runs, score, difference)
     sign = -1 if find(metric).higher_is_better else 1
-    rows.sort(key=lambda row: (sign * row.score.mean, row.label))
+    ranked = sorted(rows.values(), key=lambda row: (sign * row.score.mean, row.label))
     first = evidence[0].record
-    return Table(first.task, _size(first), metric, rows)
+    baseline = rows[chosen] if chosen is not None else None
+    return Table(first.task, _size(first), metric, ranked, baseline)
+
+
+def _validated(runs: list[Evidence]) -> float:
+    """Return the mean score on validation, signed so that higher is better."""
+    metric = runs[0].record.metric
+    mean = summarise([e.record.metrics[f"validation/{metric}"] for e in runs]).mean
+    return mean if find(metric).higher_is_better else -mean
 
 
 def _size(record: RunRecord) -> str:
@@ -115,11 +125,14 @@ def _labels(records: dict[str, RunRecord]) -> dict[str, str]:
     named = {}
     for key, name in plain.items():
         twins = [other for other, its in plain.items() if its == name]
-        settings = {twin: flatten(records[twin].science) for twin in twins}
+        settings = {
+            twin: flatten(records[twin].science) | {"corpus": records[twin].recipe.get("corpus")}
+            for twin in twins
+        }
         differing = [
             setting
             for setting in settings[key]
-            if setting.rpartition(".")[2] not in ("seed", "corpus")
+            if not (setting.endswith((".seed", ".corpus", ".source")) or setting == "seed")
             and len({json.dumps(settings[t].get(setting)) for t in twins}) > 1
         ]
         shown = [f"{s.removeprefix('encoder.')}={settings[key][s]}" for s in differing]
@@ -129,11 +142,10 @@ def _labels(records: dict[str, RunRecord]) -> dict[str, str]:
 
 def label(record: RunRecord) -> str:
     """Return the words of a recipe and its mode."""
-    if record.mode == BASELINE:
+    if record.mode == LINEAR:
         return "TF-IDF"
-    words = [
-        record.recipe[name] for name in ("model", "scale", "weights") if name in record.recipe
-    ]
+    named = ("model", "scale", "weights", "source")
+    words = [record.recipe[name] for name in named if name in record.recipe]
     if "objective" in record.recipe:
         words.append(f"{record.recipe['objective']}/{record.recipe['masking']}")
     return " ".join([*dict.fromkeys(words), "·", record.mode])  # minilm's scale is minilm too

@@ -3,24 +3,27 @@
 from bertbench.metrics import find
 from bertbench.records import fingerprint
 from bertbench.report.rows import Row, Table
-from bertbench.report.stats import Summary
+from bertbench.report.stats import Summary, half_width
 
 METRIC_WORDS = {"macro_f1": "macro F1", "mcc": "MCC", "log_loss": "log loss", "ece": "ECE"}
 NOTES = """\
 - A score is the mean over seeds ± one standard deviation; *one seed* has no spread, so take it as a hint.
+- A seed decides which training texts are taken (where not all are), their order, the dropout, the new
+  layer and random weights. A pretrained encoder is one for all seeds, so its own luck is in no spread.
+  *Alike* seeds gave the same numbers: nothing in that row depends on the seed.
 - The difference is paired: the same test items, the same seeds, row minus TF-IDF.
 - *Only it / only TF-IDF* counts the test items that one of the two has right and the other wrong, a seed.
 - Pretraining seconds are spent once for an encoder, whatever the number of rows and seeds that use it.
 - Training seconds include the choices made on validation. All seconds were measured on the machine below."""
 
 
-def render(tables: list[Table], *, name: str, command: str, figures: list[str]) -> str:
+def render(tables: list[Table], *, name: str, commands: list[str], figures: list[str]) -> str:
     """Return the sheet.
 
     Args:
         tables: What is compared with what.
         name: Title.
-        command: What made the runs.
+        commands: What made the runs.
         figures: A picture's file name a table.
     """
     parts = [f"# {name}", ""]
@@ -36,7 +39,7 @@ def render(tables: list[Table], *, name: str, command: str, figures: list[str]) 
         "",
         "## How it was made",
         "",
-        f"    {command}",
+        *(f"    {command}" for command in commands),
         "",
     ]
     return "\n".join([*parts, *_environment(tables), ""])
@@ -56,25 +59,32 @@ def verdict(table: Table) -> str:
     if gain <= 0:
         text = (
             f"**No encoder here beats TF-IDF** ({number(baseline.score)} {table.metric}): the best, "
-            f"{name}, is {_points(gap)} from it {seeds}."
+            f"{name}, chosen on validation, is {_points(gap)} from it {seeds}."
         )
     else:
         text = (
-            f"{name} is best with {number(best.score)} {table.metric}, {_points(gap)} from TF-IDF "
-            f"({number(baseline.score)}) {seeds}."
+            f"{name}, chosen on validation, has {number(best.score)} {table.metric}, {_points(gap)} "
+            f"from TF-IDF ({number(baseline.score)}) {seeds}."
         )
-    if gap.spread == 0:
+    half = half_width(gap)
+    if half is None:
+        text += " One seed is a hint, no finding."
+    elif half == 0:
         text += (
             " The seed changed nothing here, so a spread of zero says nothing of other test items: "
             "count those that one has right and the other wrong."
         )
-    elif gap.spread is not None and abs(gap.mean) <= 2 * gap.spread / gap.seeds**0.5:
-        text += " That is within two standard errors over these seeds: not told apart."
+    elif abs(gap.mean) <= half:
+        text += (
+            f" The 95 % interval over these seeds, ± {half:.3f}, includes zero: not told apart."
+        )
     return text
 
 
-def number(summary: Summary) -> str:
-    """Return a mean with its spread."""
+def number(summary: Summary | None) -> str:
+    """Return a mean with its spread; a dash where there is none."""
+    if summary is None:
+        return "–"
     if summary.spread is None:
         return f"{summary.mean:.3f}"
     return f"{summary.mean:.3f} ± {summary.spread:.3f}"
@@ -87,7 +97,7 @@ def plain_table(tables: list[Table]) -> str:
         head = ("row", f"test {table.metric}", "vs TF-IDF", "train s", "ms/text")
         body = [
             (
-                row.label,
+                _named(row),
                 number(row.score),
                 _points(row.difference.metric) if row.difference else "",
                 f"{row.cost('train_seconds'):.1f}",
@@ -108,20 +118,21 @@ def plain_table(tables: list[Table]) -> str:
 
 
 def _table(table: Table) -> list[str]:
-    extra: list[str] = [
-        n for n in table.rows[0].record.science["task"]["metrics"] if n != table.metric
-    ]
+    asked = [name for row in table.rows for name in row.record.science["task"]["metrics"]]
+    extra = [name for name in dict.fromkeys(asked) if name != table.metric]
     head = ["row", "seeds", table.metric, "vs TF-IDF", "only it / only TF-IDF"]
     head += [_words(n) for n in extra]
-    head += ["parameters", "pretraining s", "training s", "ms a text"]
+    head += ["parameters", "pretraining tokens", "pretraining s", "training s", "ms a text"]
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for row in table.rows:
-        cells = [_name(row), _seeds(row), number(row.score), *_difference(row)]
+        name = f"**{_named(row)}**" if row is table.baseline else _named(row)
+        cells = [name, _seeds(row), number(row.score), *_difference(row)]
         cells += [number(row.metric(n)) for n in extra]
-        pretraining = row.record.pretraining.get("seconds")
+        pretraining = row.record.pretraining
         cells += [
             f"{row.cost('parameters'):,.0f}",
-            f"{pretraining:.0f}" if pretraining is not None else "–",
+            f"{pretraining['tokens']:,.0f}" if pretraining else "–",
+            f"{pretraining['seconds']:.0f}" if pretraining else "–",
             f"{row.cost('train_seconds'):.1f}",
             f"{row.cost('milliseconds_per_text'):.2f}",
         ]
@@ -133,13 +144,14 @@ def _words(metric: str) -> str:
     return METRIC_WORDS.get(metric, metric)
 
 
-def _name(row: Row) -> str:
-    name = f"**{row.label}**" if row.is_baseline else row.label
-    return f"{name} †" if row.plateau else name
+def _named(row: Row) -> str:
+    return f"{row.label} †" if row.plateau else row.label
 
 
 def _seeds(row: Row) -> str:
-    return str(row.score.seeds) if row.score.seeds > 1 else "one seed"
+    if row.score.seeds == 1:
+        return "one seed"
+    return f"{row.score.seeds}, alike" if row.score.spread == 0 else str(row.score.seeds)
 
 
 def _difference(row: Row) -> list[str]:
@@ -184,7 +196,7 @@ def _plateaus(table: Table) -> list[str]:
 def _reading(tables: list[Table]) -> list[str]:
     """Say how much of a text each kind of row has read."""
     tasks = [
-        row.record.science["task"] for table in tables for row in table.rows if not row.is_baseline
+        row.record.science["task"] for table in tables for row in table.rows if not row.is_linear
     ]
     seen = {
         f"{task['long_text'].replace('_', ' and ')} of {task['max_length']} tokens"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import t as student_t
 
 from bertbench.report.collect import Evidence
 
@@ -29,6 +30,14 @@ def summarise(values: Sequence[float]) -> Summary:
     """Return mean and spread of one value a seed."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Summary(float(np.mean(values)), spread, len(values))
+
+
+def half_width(summary: Summary) -> float | None:
+    """Return half of the 95 % interval of a mean over seeds (Student's t); None for one seed."""
+    if summary.spread is None:
+        return None
+    quantile = float(student_t.ppf(0.975, summary.seeds - 1))
+    return quantile * summary.spread / summary.seeds**0.5
 
 
 def paired_difference(row: Sequence[Evidence], baseline: Sequence[Evidence]) -> Difference | None:

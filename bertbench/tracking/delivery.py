@@ -31,9 +31,14 @@ def connect(uri: str) -> "MlflowClient":
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from mlflow import MlflowClient
+    from mlflow.store.db import utils
+
+    utils.MAX_RETRY_COUNT = 4  # MLflow's own 10 keep a run waiting for 101 seconds
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors come here
+    if uri.startswith(SQLITE):  # MLflow keeps a store by its URI, also after a change of folder
+        uri = f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}"
     return MlflowClient(uri)
 
 
@@ -81,20 +86,26 @@ def artifact(client: "MlflowClient", run_id: str, name: str) -> Path:
     return Path(client.download_artifacts(run_id, name))
 
 
-def deliver(journal: Journal, client: "MlflowClient", experiment_id: str) -> None:
+def deliver(journal: Journal, client: "MlflowClient", experiment_id: str, place: str) -> None:
     """Bring a run up to date with its journal; files come when the run has ended.
+
+    Args:
+        journal: Of the run.
+        client: Of the store.
+        experiment_id: MLflow's name of the experiment there.
+        place: URI of the store: what another store has of the run does not count.
 
     Raises:
         Exception: One of `troubles()`; call again later.
     """
     done = journal.delivered
-    if not done.run_id:
+    if not done.run_id or done.place != place:
         run_id = _known(journal, client, experiment_id) or _create(journal, client, experiment_id)
-        done = journal.delivered = Delivered(run_id, 0)
+        done = journal.delivered = Delivered(run_id, 0, place)
     new = journal.events[done.lines :]
     _send(new, client, done.run_id)
     if new:
-        journal.delivered = Delivered(done.run_id, len(journal.events))
+        journal.delivered = done._replace(lines=len(journal.events))
     if journal.ended is not None:
         _files(journal, client, done.run_id)
         ended = journal.events[-1]

@@ -25,6 +25,7 @@ class Delivered(NamedTuple):
 
     run_id: str = ""  # empty: nothing yet
     lines: int = 0
+    place: str = ""  # URI of the store
 
 
 class Journal:

@@ -64,6 +64,10 @@ class MlflowTracker:
                 raise UserError(
                     f"tracking.uri={uri}: the folder {self._database.parent} does not exist"
                 )
+            if self._database.is_dir():
+                raise UserError(
+                    f"tracking.uri={uri}: {self._database} is a folder, not a database"
+                )
             self.uri = f"{SQLITE}{self._database}"
         self._client: MlflowClient | None = None
         self._experiment_id = ""
@@ -126,13 +130,13 @@ class MlflowTracker:
         stopped = [journal for journal in self._journals(key) if journal.ended is None]
         if stopped:
             journal = stopped[-1]
-            self._attempt(lambda client: delivery.mark(journal, client, "RUNNING"), default=None)
             logger.info("going on with a run that was stopped")
         else:
             opening = {"title": title, "params": params, "tags": tags, **self._target}
             journal = Journal.start(self.journals, key, opening)
         run = MlflowRun(self, journal)
-        self.settle(journal)
+        if self.settle(journal) and stopped:
+            self._attempt(lambda client: delivery.mark(journal, client, "RUNNING"), default=None)
         try:
             yield run
         except Exception:
@@ -149,7 +153,9 @@ class MlflowTracker:
     def settle(self, journal: Journal) -> bool:
         """Deliver a run; tell whether the store has all of it. The journal of an ended run goes then."""
         done = self._attempt(
-            lambda client: delivery.deliver(journal, client, self._experiment_id) or True,
+            lambda client: (
+                delivery.deliver(journal, client, self._experiment_id, self.uri) or True
+            ),
             default=False,
             patient=journal.ended is not None,
         )
@@ -177,7 +183,7 @@ class MlflowTracker:
             )
 
     def _stop(self, client: "MlflowClient", journal: Journal) -> None:
-        delivery.deliver(journal, client, self._experiment_id)
+        delivery.deliver(journal, client, self._experiment_id, self.uri)
         delivery.mark(journal, client, KILLED)
 
     def _attempt(

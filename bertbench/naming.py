@@ -1,0 +1,34 @@
+"""A resolved config and its group choices in, what a reader calls the parts of the run out."""
+
+from pathlib import Path
+
+from bertbench.config import Plain
+
+
+def words(values: Plain, choices: dict[str, str]) -> dict[str, str]:
+    """Return model, weights, scale, objective, masking, corpus, mode and task, as far as they matter.
+
+    Args:
+        values: The resolved config.
+        choices: The chosen option of each config group.
+    """
+    model, weights = values["model"], values["weights"]
+    named = {"model": model["name"], "task": values["task"]["name"]}
+    mode = values["mode"]["_target_"].rpartition(".")[2].lower()
+    if model["architecture"] is None:
+        return named | {"mode": mode}
+    named |= {name: choices.get(name, "") for name in ("weights", "scale")}
+    if weights["train"]:
+        named |= {name: choices.get(name, "") for name in ("objective", "masking")}
+    read = weights["train"] or not weights["released"]  # at least its tokenizer is trained on it
+    if read and (choice := choices.get("corpus")):
+        named["corpus"] = _corpus(values["corpus"], choice)
+    source = weights["source"]
+    if weights["released"] and source != (model["released"] or {}).get(values["scale"]["name"]):
+        named["source"] = "/".join(Path(source).parts[-2:])
+    return named | {"mode": mode}
+
+
+def _corpus(corpus: Plain, choice: str) -> str:
+    path = corpus.get("path")
+    return choice if path is None else f"{choice} {Path(path).name}"

@@ -43,9 +43,11 @@ def execute(plan: Plan, *, overrides: list[str], sweep: str) -> Result:
     tracker: Tracker = build(values["tracking"], journals=store.root / RUNS)
     # Of two processes with one run, one waits and skips.
     with store.lock(lock, doing=f"the run {plan.title}"):
+        partial = store.partial("transfer", {"key": plan.key})
         found = tracker.find(plan.key) if values["rerun"] != "always" else None
         if found is not None:
             if found.record:
+                shutil.rmtree(partial, ignore_errors=True)  # of one killed after it had finished
                 record = RunRecord.from_json(found.record, place=f"the record of {plan.title}")
                 return Result(record, skipped=True)
             if values["rerun"] == "never":
@@ -66,7 +68,7 @@ def execute(plan: Plan, *, overrides: list[str], sweep: str) -> Result:
             except Exception:
                 keep_text(run, "traceback.txt", traceback.format_exc())
                 raise
-        shutil.rmtree(store.partial("transfer", {"key": plan.key}), ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         return Result(record, skipped=False)
 
 

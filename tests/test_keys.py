@@ -121,15 +121,17 @@ OTHER = {  # a changed value that is still one, where its type does not say whic
     "model.tokenizer": {"_target_": "bertbench.tokenizer.wordpiece"},
     "model.released": {"tiny": "/elsewhere"},
 }
+SWAPPED = {
+    "mode._target_": {FULL: FROZEN},
+    "mode.pooling": {"cls": "mean", "mean": "cls"},
+}
 
 
 def changed(place, value, other_source):
     if place == "weights.source":
         return str(other_source)
-    if place == "mode._target_":
-        return FROZEN if value == FULL else FULL
-    if place == "mode.pooling":
-        return "cls" if value == "mean" else "mean"
+    if place in SWAPPED:
+        return SWAPPED[place].get(value, FULL)
     if place in OTHER:
         return OTHER[place]
     if isinstance(value, bool):

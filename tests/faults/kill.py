@@ -13,8 +13,6 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from harness import SWEEP, differences, finish, kill, start
 
 AT_MOST = 8  # kills of one sweep

@@ -31,6 +31,7 @@ PAUSE = (
     5.0  # seconds between two deliveries of a run; doubled while they fail, up to LONGEST_PAUSE
 )
 LONGEST_PAUSE = 300.0
+SHARE = 0.01  # of a run's time, at most, goes into delivering while it computes
 TRIES = 3  # to deliver the end of a run to a database; MLflow waits 20 s for a lock in each
 SCHEMES = ("sqlite:", "http:", "https:", "postgresql", "mysql", "mssql", "databricks")
 
@@ -71,7 +72,7 @@ class MlflowTracker:
             self.uri = f"{SQLITE}{self._database}"
         self._client: MlflowClient | None = None
         self._experiment_id = ""
-        self._pause, self._tried = PAUSE, -LONGEST_PAUSE
+        self._pause, self._tried, self._answers = PAUSE, -LONGEST_PAUSE, True
 
     @property
     def client(self) -> "MlflowClient":
@@ -192,6 +193,7 @@ class MlflowTracker:
         """Do something with the store; if it is not to be had, say so and return `default`."""
         tries = TRIES if patient and self.uri.startswith(SQLITE) else 1
         for left in reversed(range(tries)):
+            started = time.monotonic()
             try:
                 client = self.client
                 result = act(client)
@@ -199,15 +201,17 @@ class MlflowTracker:
                 raise
             except delivery.troubles() as error:
                 if not left:
-                    if self._pause == PAUSE:
+                    if self._answers:
                         logger.warning(
                             "MLflow at %s does not answer, so what is logged is kept in %s for now: %s",
                             self.uri, self.journals, delivery.one_line(error),
                         )  # fmt: skip
+                    self._answers = False
                     self._pause = min(2 * self._pause, LONGEST_PAUSE)
                     self._tried = time.monotonic()
             else:
-                self._pause, self._tried = PAUSE, time.monotonic()
+                self._answers, self._tried = True, time.monotonic()
+                self._pause = max(PAUSE, (self._tried - started) / SHARE)
                 return result
         return default
 

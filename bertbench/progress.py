@@ -105,8 +105,9 @@ class Progress:
         """Take back the newest whole state, if one is kept; return what was spent until then."""
         for path in self._files():
             found = _read(path)
-            if found is None:
-                logger.warning("%s is damaged: training goes on from an older state", path)
+            if found is None or not self._fits(found[0]):
+                what = "is damaged" if found is None else "is of another training"
+                logger.warning("%s %s: training goes on from an older state", path, what)
                 path.unlink()
                 continue
             tensors, numbers = found
@@ -165,6 +166,11 @@ class Progress:
             more, numbers["extra"] = self.extra.state()
             tensors |= {f"extra/{name}": value for name, value in more.items()}
         return {name: value.cpu().contiguous() for name, value in tensors.items()}, numbers
+
+    def _fits(self, tensors: dict[str, Tensor]) -> bool:
+        """Tell whether a state has this module's parameters: another version may name them otherwise."""
+        shapes = {name: t.shape for name, t in tensors.items() if name.startswith("module/")}
+        return shapes == {f"module/{name}": p.shape for name, p in _parameters(self.module)}
 
     @torch.no_grad()
     def _take(self, tensors: dict[str, Tensor], numbers: Numbers) -> None:

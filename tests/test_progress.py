@@ -280,3 +280,12 @@ def test_of_two_states_the_older_serves_when_the_newer_is_damaged(tmp_path):
 def test_half_a_file_is_never_taken_for_a_state(tmp_path):
     (tmp_path / f".000000000009-abc{SUFFIX}.part").write_bytes(b"half")
     assert progress(tmp_path).restore() == Spent(0, 0, 0.0)
+
+
+def test_a_state_of_another_module_is_not_taken(tmp_path, caplog):
+    """As a newer version of a library, which names its parameters otherwise, leaves behind."""
+    module = torch.nn.Linear(3, 2)
+    other = Progress(Checkpoints(tmp_path, 0.0), module, adamw(module, RECIPE))
+    other.after_step(Spent(3, 30, 1.5), last=False)
+    assert progress(tmp_path).restore() == Spent(0, 0, 0.0)
+    assert "another training" in caplog.text

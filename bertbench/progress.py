@@ -77,8 +77,10 @@ class History:
         return {}, {"lines": self.lines}
 
     def restore(self, tensors: dict[str, Tensor], numbers: Numbers) -> None:  # noqa: ARG002
-        """See `Stateful`."""
+        """See `Stateful`; the log hears the lines again, and leaves out what it has."""
         self.lines = [(step, values) for step, values in numbers["lines"]]
+        for step, values in self.lines:
+            self.log(values, step)
 
 
 class Progress:
@@ -107,14 +109,14 @@ class Progress:
             found = _read(path)
             if found is None or not self._fits(found[0]):
                 what = "is damaged" if found is None else "is of another training"
-                logger.warning("%s %s: training goes on from an older state", path, what)
+                logger.warning("%s %s and is not used", path, what)
                 path.unlink()
                 continue
             tensors, numbers = found
             self._take(tensors, numbers)
             logger.info("going on after step %d", numbers["spent"][0])
             return Spent(*numbers["spent"])
-        return Spent(0, 0, 0.0)
+        return Spent(0, 0, 0.0)  # from the beginning
 
     def after_step(self, spent: Spent, *, last: bool) -> None:
         """Save when it is time.
@@ -144,7 +146,7 @@ class Progress:
         older = self._files()
         try:
             _write(self.place.folder, name, data)
-            for path in older:
+            for path in older[1:]:  # the one before stays, in case this one is damaged
                 path.unlink(missing_ok=True)
         except OSError as error:  # such as a full disk: the older state stays
             logger.warning("the state of step %d is not saved: %s", spent.steps, error)
@@ -219,6 +221,9 @@ def _write(folder: Path, name: str, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         work.replace(folder / name)
+        directory = os.open(folder, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
     finally:
         with contextlib.suppress(OSError):
             work.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ Files, not memory: jobs may run in other processes, and a killed one cannot say 
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertbench.locks import held, locked
+
+logger = logging.getLogger(__name__)
 
 STATUS, SWEEP, LOCK = "status.json", "sweep.json", "job"
 FINISHED, SKIPPED, FAILED, RUNNING, STOPPED, WAITING = (
@@ -109,6 +112,10 @@ def _read(path: Path) -> Json:
 
 
 def _write(path: Path, value: Json) -> None:
+    """Write a status, whole or not at all; a full disk costs the status, not the sweep."""
     work = path.with_name(f".{path.name}")
-    work.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    work.replace(path)
+    try:
+        work.write_text(json.dumps(value, indent=1), encoding="utf-8")
+        work.replace(path)
+    except OSError as error:
+        logger.warning("%s is not written: %s", path, error)

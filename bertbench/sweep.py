@@ -27,6 +27,7 @@ from bertbench.store import RUNS
 
 log = logging.getLogger(__name__)
 
+STOP = "stop"  # in a sweep's folder: somebody asked it to
 GOES_ON = "the same command goes on from here"
 
 
@@ -40,6 +41,8 @@ def job(cfg: DictConfig) -> None:
     interrupt.listen()
     hydra = HydraConfig.get()
     alone = hydra.mode == RunMode.RUN
+    if not alone:
+        interrupt.share(Path(hydra.sweep.dir) / STOP)
     if interrupt.requested():
         return
     with statuses.reporting(Path(hydra.runtime.output_dir), list(hydra.overrides.task)) as status:
@@ -119,6 +122,7 @@ class SweepEnd(Callback):
         """Before the jobs of a sweep."""
         folder = Path(config.hydra.sweep.dir)
         statuses.announce(folder, planned(list(config.hydra.overrides.task)), command_line())
+        interrupt.share(folder / STOP)
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """After one job; if it failed or was stopped, its error is on the way to the front door."""

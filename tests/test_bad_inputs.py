@@ -211,7 +211,7 @@ DATA = {
         {"a.jsonl": "\n".join([*JSON, *[HALF] * 3])},
         "task.source.path=a.jsonl task.source.test=b.jsonl task.source.validation=c.jsonl",
         "the training split of task a has half a character (a lone surrogate) in the text of the id "
-        "'a.jsonl:21': repair it",
+        "'train:21': repair it",
     ),
     "one class": (
         {"a.csv": csv_of(*GOOD[::2])},

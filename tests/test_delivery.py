@@ -275,10 +275,11 @@ def test_a_server_that_is_killed_in_mid_run_has_all_of_it_after_sync(
     uri = f"http://127.0.0.1:{port}"
     with caplog.at_level(logging.WARNING, logger="bertbench"), contextlib.ExitStack() as serving:
         serving.enter_context(server(tmp_path, port))
-        with tracker_in(tmp_path, uri).run("k", "run", params={"a": 1}, tags={"t": "b"}) as run:
-            run.tracker.settle(run.journal)
+        remote = tracker_in(tmp_path, uri)
+        with remote.run("k", "run", params={"a": 1}, tags={"t": "b"}) as run:
+            remote.settle(run.journal)
             log(run, range(5))
-            run.tracker.settle(run.journal)
+            remote.settle(run.journal)
             run_id = run.run_id
             serving.close()
             log(run, range(3, 12))
@@ -297,3 +298,67 @@ def test_a_server_that_is_killed_in_mid_run_has_all_of_it_after_sync(
     assert runs_of(tracker) == [(run_id, "FINISHED")]
     assert steps(tracker, run_id) == list(range(12))
     assert journals(tmp_path / "runs") == []
+
+
+def test_a_store_that_does_not_answer_is_believed_to_have_what_it_took(tracker, tmp_path, caplog):
+    """Finished work is not done again because the database is locked for a while."""
+    with tracker.run("k", "run", params={}, tags={}) as run:
+        keep_text(run, "record.json", '{"mine": 1}')
+    away = tracker_in(tmp_path)
+    away._client = Dead()
+    assert away.find("k") == Found("FINISHED", '{"mine": 1}')
+    assert away.find("other") is None
+
+
+class Dead:
+    """A client of a store that is away."""
+
+    def __getattr__(self, name):
+        raise OSError("connection refused")
+
+
+@pytest.mark.parametrize("gone", ["deleted", "database"])
+def test_a_stopped_run_that_mlflow_lost_is_delivered_anew(gone, tracker, tmp_path, migrated):
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        tracker.run("k", "run", params={}, tags={}) as run,
+    ):
+        log(run, range(3))
+        raise KeyboardInterrupt
+    if gone == "deleted":
+        tracker.client.delete_run(run.run_id)
+    else:
+        tracker.client._tracking_client.store.engine.dispose()
+        shutil.copy(migrated, tmp_path / "mlflow.db")
+    again = tracker_in(tmp_path)
+    with again.run("k", "run", params={}, tags={}) as run:
+        log(run, range(5))
+        keep_text(run, "record.json", "{}")
+    [found] = again.client.search_runs(["1"], "tags.key = 'k'")
+    assert found.info.status == "FINISHED"
+    history = again.client.get_metric_history(found.info.run_id, "loss")
+    assert [m.step for m in history] == [0, 1, 2, 3, 4]
+
+
+def test_a_folder_that_was_moved_as_a_whole_goes_on(tmp_path, migrated, monkeypatch):
+    """MLflow keeps absolute places; the old one is gone."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    shutil.copy(migrated, first / "mlflow.db")
+    for folder in (first, second):
+        monkeypatch.chdir(folder)
+        tracker = MlflowTracker(
+            uri="sqlite:///mlflow.db",
+            artifacts="mlartifacts",
+            experiment="e",
+            journals=Path("runs"),
+        )
+        if folder == first:
+            with tracker.run("k", "run", params={}, tags={}) as run:
+                keep_text(run, "record.json", "{}")
+            tracker.client._tracking_client.store.engine.dispose()
+            first.rename(second)
+    assert tracker.find("k") == Found("FINISHED", "{}")
+    [found] = tracker.client.search_runs(["1"], "tags.key = 'k'")
+    assert found.info.artifact_uri.startswith(second.as_uri())
+    assert not first.exists()

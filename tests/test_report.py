@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -630,3 +631,27 @@ def test_a_run_whose_files_are_gone_is_left_out_and_named(store, tmp_path, caplo
     shutil.rmtree(tmp_path / "files" / lost)
     assert [e.record.key for e in collect(store.uri, "bertbench", None)] == [kept.record.key]
     assert lost in caplog.text
+
+
+def test_two_commands_that_add_to_one_sheet_at_once_lose_no_row(store, tmp_path):
+    models = ["bert", "roberta", "albert", "distilbert"]
+    for model in models:
+        track(store, evidence(model=model), tmp_path)
+
+    def add(model):
+        return command.write_sheet(
+            uri=store.uri, experiment="bertbench", name="shared", command=model,
+            keys={evidence(model=model).record.key}, kept=tmp_path / "runs",
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, models))
+    lines = (tmp_path / "results/shared/records.jsonl").read_text().splitlines()
+    assert {json.loads(line)["recipe"]["model"] for line in lines} == set(models)
+    assert not (tmp_path / "results/shared/.new").exists()
+
+
+@pytest.mark.parametrize("names", [["$", "$$", "$$$"], [r"$\foo$", "_a_", "^b"]])
+def test_class_names_are_no_formulas(names, tmp_path):
+    confusion_figure(np.eye(3, dtype=int), names, tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 1000

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -241,3 +242,14 @@ def test_reading_changes_nothing(tmp_path):
         assert files(tmp_path) == before
     states(tmp_path)
     assert files(tmp_path) == before
+
+
+def test_a_full_disk_costs_the_status_and_not_the_job(tmp_path, monkeypatch, caplog):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with reporting(tmp_path / "0", ["a=1"]) as status:
+            status["state"] = "finished"
+    assert "No space left" in caplog.text

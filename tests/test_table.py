@@ -152,7 +152,7 @@ def test_without_ids_they_are_file_and_line(tmp_path):
     for split in data[2:]:
         for name, text in zip(split.ids, split.texts, strict=True):
             file, _, line = name.partition(":")
-            assert file == "data.csv"
+            assert file == "row"
             assert lines[int(line) - 1].strip('"') == text.split("\n")[0]
 
 
@@ -191,7 +191,7 @@ def test_what_has_no_file_is_a_fifth_of_the_training_file(own, expected, tmp_pat
     for split in data[2:]:
         assert np.bincount(split.labels).tolist() == [len(split.ids) // 2] * 2
     for name in own:
-        assert split_ids(data)[name] == [f"{name}.csv:{line}" for line in range(2, 12)]
+        assert split_ids(data)[name] == [f"{name}:{line}" for line in range(2, 12)]
 
 
 def test_the_cut_is_clean_and_always_the_same(tmp_path):
@@ -253,7 +253,15 @@ def test_files_of_one_name_give_distinct_ids(tmp_path):
     data = table.task(**files)
     names = [name for split in data[2:] for name in split.ids]
     assert len(set(names)) == 30
-    assert names[0] == "path/data.csv:2"
+    assert names[0] == "train:2"
+
+
+def test_the_name_of_a_file_is_not_part_of_the_task(tmp_path):
+    """Renaming a file changes no result, so it runs nothing again."""
+    for name in ("one.csv", "other.csv.gz"):
+        write(tmp_path / name, rows_of(20))
+    first, second = (table.task(str(tmp_path / n)) for n in ("one.csv", "other.csv.gz"))
+    assert split_ids(first) == split_ids(second)
 
 
 def test_the_folder_of_a_file_is_not_part_of_the_task(tmp_path, monkeypatch):

@@ -1,14 +1,17 @@
 """`report`: the runs of a tracking store in, a sheet folder out."""
 
 import argparse
+import contextlib
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pandas as pd
 
 from bertbench.checks import check_name
 from bertbench.errors import UserError
+from bertbench.locks import locked
 from bertbench.report.collect import Evidence, collect
 from bertbench.report.figures import comparison_figure
 from bertbench.report.rows import make_tables
@@ -30,13 +33,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--store", default=".bertbench", help="has runs that MLflow lacks so far")
     given = parser.parse_args(arguments)
     check_name(given.name, "--name ")
-    evidence = collect(given.uri, given.experiment, None, Path(given.store) / RUNS)
-    contents = _contents(given.name)
-    if not given.all:
-        evidence = _of_name(evidence, given.name, set(contents["keys"]))
-    command = shlex.join(["python", "-m", "bertbench", "report", *arguments])
-    commands = contents["commands"] if not given.all and contents["commands"] else [command]
-    print(_write(evidence, given.name, commands))
+    kept = Path(given.store) / RUNS
+    evidence = collect(given.uri, given.experiment, None, kept)
+    with _alone(given.name):
+        contents = _contents(given.name)
+        if not given.all:
+            evidence = _of_name(evidence, given.name, set(contents["keys"]))
+        command = shlex.join(["python", "-m", "bertbench", "report", *arguments])
+        commands = contents["commands"] if not given.all and contents["commands"] else [command]
+        print(_write(evidence, given.name, commands))
     return 0
 
 
@@ -73,17 +78,25 @@ def write_sheet(
     Raises:
         UserError: There are no such runs.
     """
-    contents = _contents(name)
-    evidence = collect(uri, experiment, keys | set(contents["keys"]), kept)
-    return _write(evidence, name, list(dict.fromkeys([*contents["commands"], command])))
+    with _alone(name):
+        contents = _contents(name)
+        evidence = collect(uri, experiment, keys | set(contents["keys"]), kept)
+        return _write(evidence, name, list(dict.fromkeys([*contents["commands"], command])))
+
+
+def _alone(name: str) -> contextlib.AbstractContextManager[None]:
+    """Hold off other commands that add to the same sheet."""
+    folder = Path("results")
+    folder.mkdir(exist_ok=True)
+    return locked(folder, f".{name}", doing=f"writing the sheet {name}")
 
 
 def _write(evidence: list[Evidence], name: str, commands: list[str]) -> str:
     tables = make_tables(evidence)
-    folder = Path("results") / name
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("comparison_*.png"):
-        old.unlink()
+    final = Path("results") / name
+    folder = final / ".new"  # each file is made there and moved: never half a file
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     figures = []
     for number, table in enumerate(tables, start=1):
         figures.append(f"comparison_{number}.png")
@@ -93,7 +106,13 @@ def _write(evidence: list[Evidence], name: str, commands: list[str]) -> str:
     _write_raw(evidence, folder)
     contents = {"keys": [e.record.key for e in evidence], "commands": commands}
     (folder / CONTENTS).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
-    return f"{plain_table(tables)}\n\n{folder / 'sheet.md'}"
+    for old in final.glob("comparison_*.png"):
+        if old.name not in figures:
+            old.unlink()
+    for path in folder.iterdir():
+        path.replace(final / path.name)
+    folder.rmdir()
+    return f"{plain_table(tables)}\n\n{final / 'sheet.md'}"
 
 
 def _contents(name: str) -> dict[str, list[str]]:

@@ -24,7 +24,11 @@ def read_text(file: Path) -> str:
     """
     try:
         _check_size(file)
-        raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        raw = (
+            gzip.decompress(file.read_bytes())
+            if file.suffix.lower() == ".gz"
+            else file.read_bytes()
+        )
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(
             f"{file} cannot be unpacked ({error}): it is damaged or no gzip, so make it again"

@@ -48,7 +48,7 @@ def read_rows(file: Path, name: str, columns: Columns) -> list[Row]:
 
     Args:
         file: Has an ending that is known.
-        name: Of the file, in the ids that are made of it and the line.
+        name: Of the part, in the ids that are made of it and the line.
         columns: What to read.
 
     Raises:

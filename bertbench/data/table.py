@@ -46,7 +46,7 @@ def task(
         test: The test file; None likewise.
         text: The column of the texts.
         label: The column of the labels.
-        id: The column of unique names; None makes them of file and line.
+        id: The column of unique names; None makes them of the part and the line.
 
     Raises:
         UserError: A file, a column or a row cannot be used; names file and line.
@@ -68,9 +68,9 @@ def task(
 
 @functools.lru_cache(maxsize=1)  # a run and its baseline read the same files, and warn once
 def _task(sources: tuple[Source, ...], columns: Columns) -> TaskData:
-    names = [source.file.name for source in sources]
-    if len(set(names)) < len(names):  # in different folders
-        names = [f"{source.key}/{source.file.name}" for source in sources]
+    # Not the files' names: renaming a file changes no result, so it should change no id.
+    one = len(sources) == 1
+    names = ["row" if one else source.key.replace("path", "train") for source in sources]
     parts = {
         source.key: read_rows(source.file, name, columns)
         for source, name in zip(sources, names, strict=True)

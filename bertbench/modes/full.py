@@ -1,6 +1,5 @@
 """Everything trained: the encoder and a linear layer on its pooled states."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from bertbench.models.encoder import count_parameters
 from bertbench.models.finetuned import FittedFull
 from bertbench.models.heads import Classifier, check_pooling
 from bertbench.optim import Recipe, adamw
-from bertbench.progress import Numbers, Progress
+from bertbench.progress import History, Numbers, Progress
 from bertbench.setting import Setting
 from bertbench.types import Outcome, Split, TaskData
 
@@ -79,9 +78,8 @@ class Full:
 
     def fit(self, data: TaskData, setting: Setting) -> Outcome:
         """See `Mode`."""
-        started = time.perf_counter()
         tries = [self._try(recipe, data, setting) for recipe in self.recipes]
-        seconds = time.perf_counter() - started
+        seconds = sum(stats["cost/train_seconds"] for _, _, stats in tries)
         ranks = [rank(setting.metric, data.validation.labels, found) for _, found, _ in tries]
         fitted, validation, stats = tries[max(range(len(tries)), key=ranks.__getitem__)]
         stats["cost/train_seconds"] = seconds
@@ -110,7 +108,12 @@ class Full:
         between = max(batches.steps_per_epoch, -(-steps // EVALUATIONS))
         validation = fitted.encoding.encode(data.validation.texts)
         optimizer = adamw(fitted.classifier, recipe)
-        best = Best()
+        # One curve a rate, where several are tried.
+        prefix = "train/" if len(self.recipes) == 1 else f"train/{recipe.lr:g}/"
+        history = History(
+            lambda values, step: setting.log({f"{prefix}{k}": v for k, v in values.items()}, step)
+        )
+        best = Best(history)
 
         def after_step(step: int) -> None:
             if step % between and step != steps:
@@ -120,10 +123,10 @@ class Full:
             found = rank(setting.metric, labels, probabilities)
             best.offer(found, step, probabilities, fitted.classifier)
             scores = {
-                f"train/validation_{setting.metric}": score(setting.metric, labels, probabilities),
-                "train/validation_log_loss": -found[1],
+                f"validation_{setting.metric}": score(setting.metric, labels, probabilities),
+                "validation_log_loss": -found[1],
             }
-            setting.log(scores, step)
+            history(scores, step)
 
         spent = train(
             fitted.classifier,
@@ -133,9 +136,7 @@ class Full:
             budget=Budget(steps=steps),
             compute=setting.compute,
             seed=setting.seed,
-            log=lambda values, step: setting.log(
-                {f"train/{k}": v for k, v in values.items()}, step
-            ),
+            log=history,
             log_every=LOG_EVERY,
             title="fine-tune",
             progress=Progress(
@@ -148,6 +149,7 @@ class Full:
             "chosen/lr": recipe.lr,
             "chosen/epochs": float(epochs),
             "chosen/best_epoch": best.step / batches.steps_per_epoch,
+            "cost/train_seconds": spent.seconds,
             "cost/train_steps": float(spent.steps),
             "cost/parameters": float(count_parameters(fitted.classifier)),
         }
@@ -155,9 +157,10 @@ class Full:
 
 
 class Best:
-    """The best evaluation so far; of equal ones, the first."""
+    """The best evaluation so far; of equal ones, the first. Carries the history over interruptions too."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: History) -> None:
+        self.history = history
         self.rank = (-np.inf, -np.inf)
         self.step = 0
         self.probabilities = np.empty(0)
@@ -175,7 +178,8 @@ class Best:
         """See `progress.Stateful`."""
         tensors = {f"module/{name}": value for name, value in self.state_of_best.items()}
         tensors["probabilities"] = torch.from_numpy(self.probabilities)
-        return tensors, {"rank": self.rank, "step": self.step}
+        _, numbers = self.history.state()
+        return tensors, numbers | {"rank": self.rank, "step": self.step}
 
     def restore(self, tensors: dict[str, Tensor], numbers: Numbers) -> None:
         """See `progress.Stateful`."""
@@ -183,6 +187,7 @@ class Best:
         self.state_of_best = {
             name.removeprefix("module/"): value for name, value in tensors.items()
         }
+        self.history.restore({}, numbers)
         first, second = numbers["rank"]
         self.rank, self.step = (first, second), numbers["step"]
 

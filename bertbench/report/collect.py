@@ -1,5 +1,6 @@
 """An MLflow store in, finished runs with their predictions out; what it lacks so far is in journals."""
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -62,14 +63,15 @@ def collect(
 
 def _from_journals(uri: str, experiment: str, kept: Path) -> dict[str, Evidence]:
     """Return undelivered runs by key."""
-    return {
-        journal.opening["key"]: _evidence(
-            journal.files / "record.json", journal.files / "predictions.parquet"
-        )
-        for journal in journals(kept)
-        if journal.ended == FINISHED
-        and (journal.opening["uri"], journal.opening["experiment"]) == (uri, experiment)
-    }
+    evidence = {}
+    for journal in journals(kept):
+        target = (journal.opening["uri"], journal.opening["experiment"])
+        if journal.ended == FINISHED and target == (uri, experiment):
+            with contextlib.suppress(FileNotFoundError):  # delivered meanwhile: the store has it
+                evidence[journal.opening["key"]] = _evidence(
+                    journal.files / "record.json", journal.files / "predictions.parquet"
+                )
+    return evidence
 
 
 def _from_mlflow(uri: str, experiment: str, keys: set[str] | None) -> dict[str, Evidence]:

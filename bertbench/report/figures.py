@@ -76,9 +76,15 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    """Write without dates and with a fixed salt, so that the bytes depend on the numbers alone."""
-    import matplotlib as mpl
+    """Write without dates and with a fixed salt, so that the bytes depend on the numbers alone.
 
+    Names are shown as they are: a class called "$$" is no formula.
+    """
+    import matplotlib as mpl
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # type: ignore[attr-defined]
     metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
     with mpl.rc_context({"svg.hashsalt": "bertbench"}):
         figure.savefig(path, dpi=120, metadata=metadata)

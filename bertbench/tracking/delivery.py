@@ -4,7 +4,9 @@ Every step may be cut off and done again: a run is found by the journal's name i
 drops a metric that it has with the same time and step, and files are written over.
 """
 
+import contextlib
 import os
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -58,6 +60,38 @@ def make_database(path: Path) -> None:
     sync(path.parent)
 
 
+def rehome(database: Path, experiment: str, artifacts: Path) -> None:
+    """Tell a database that its files lie below `artifacts` now, if the folder was moved with all in it.
+
+    MLflow keeps absolute places. They are left alone where the old place is still there, or where
+    nothing is at the new one.
+    """
+    new = artifacts.absolute()
+    with contextlib.closing(sqlite3.connect(database, timeout=20)) as opened, opened:
+        try:
+            found = opened.execute(
+                "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?",
+                (experiment,),
+            ).fetchone()
+        except sqlite3.Error:  # locked, or no database at all: MLflow will say so
+            return
+        place = urlparse(found[1]) if found else None
+        if place is None or place.scheme != "file" or not new.is_dir():
+            return
+        old = Path(unquote(place.path))
+        if old == new or old.exists():
+            return
+        opened.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+            (new.as_uri(), found[0]),
+        )
+        opened.execute(
+            "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
+            "WHERE experiment_id = ? AND artifact_uri LIKE ? || '%'",
+            (new.as_uri(), len(found[1]) + 1, found[0], found[1]),
+        )
+
+
 def troubles() -> tuple[type[Exception], ...]:
     """Return what a store that is locked, full, read-only or away raises."""
     from mlflow.exceptions import MlflowException
@@ -99,7 +133,9 @@ def deliver(journal: Journal, client: "MlflowClient", experiment_id: str, place:
         Exception: One of `troubles()`; call again later.
     """
     done = journal.delivered
-    if not done.run_id or done.place != place:
+    lost = not journal.confirmed and done.run_id and not _is_there(client, done.run_id)
+    journal.confirmed = True
+    if not done.run_id or done.place != place or lost:
         run_id = _known(journal, client, experiment_id) or _create(journal, client, experiment_id)
         done = journal.delivered = Delivered(run_id, 0, place)
     new = journal.events[done.lines :]
@@ -110,6 +146,18 @@ def deliver(journal: Journal, client: "MlflowClient", experiment_id: str, place:
         _files(journal, client, done.run_id)
         ended = journal.events[-1]
         client.set_terminated(done.run_id, ended["end"], end_time=ended["time"])
+
+
+def _is_there(client: "MlflowClient", run_id: str) -> bool:
+    """Tell whether a run was not deleted since it was noted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
 
 
 def mark(journal: Journal, client: "MlflowClient", status: str) -> None:

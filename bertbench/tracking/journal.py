@@ -40,6 +40,7 @@ class Journal:
         self.files = folder / FILES
         self.events, self._size = _read(folder / LINES)
         self._delivered = _read_delivered(folder / DELIVERED)
+        self.confirmed = False  # whether the store was asked if it still has the run
         self._file: IO[bytes] | None = None
         self._logged = {
             (name, event["step"])

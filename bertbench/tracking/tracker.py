@@ -7,22 +7,22 @@ run: its journal stays, and is delivered by the next run or by `python -m bertbe
 
 import contextlib
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertbench.errors import UserError
+from bertbench.errors import UserError, disk_trouble
 from bertbench.locks import locked
 from bertbench.store import sync
 from bertbench.tracking import delivery
 from bertbench.tracking.delivery import SQLITE
 from bertbench.tracking.journal import FAILED, FINISHED, KILLED, Journal, journals
+from bertbench.tracking.mlflow_run import MlflowRun
+from bertbench.tracking.notes import read_note, write_note
 from bertbench.tracking.protocol import Found
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ LONGEST_PAUSE = 300.0
 SHARE = 0.01  # of a run's time, at most, goes into delivering while it computes
 TRIES = 3  # to deliver the end of a run to a database; MLflow waits 20 s for a lock in each
 SCHEMES = ("sqlite:", "http:", "https:", "postgresql", "mysql", "mssql", "databricks")
+
+
+NO_ANSWER = object()
 
 
 class MlflowTracker:
@@ -85,8 +88,10 @@ class MlflowTracker:
         if self._client is None:
             try:
                 with self._opening():
-                    if self.uri.startswith(SQLITE) and not self._database.exists():
-                        delivery.make_database(self._database)
+                    if self.uri.startswith(SQLITE):
+                        if not self._database.exists():
+                            delivery.make_database(self._database)
+                        delivery.rehome(self._database, self.experiment, Path(self.artifacts))
                     client = delivery.connect(self.uri)
                     known = client.get_experiment_by_name(self.experiment)
                     self._experiment_id = known.experiment_id if known else self._create(client)
@@ -107,7 +112,10 @@ class MlflowTracker:
             if journal.ended is not None:
                 ended.append(_found(journal))
                 self.settle(journal)
-        if remote := self._attempt(lambda client: self._find(client, key), default=None):
+        remote = self._attempt(lambda client: self._find(client, key), default=NO_ANSWER)
+        if remote is NO_ANSWER:
+            remote = read_note(self._note(key), self._target)
+        if remote is not None:
             ended.append(remote)
         ended.sort(key=lambda found: found.status != FINISHED)
         return ended[0] if ended else None
@@ -135,13 +143,13 @@ class MlflowTracker:
         else:
             opening = {"title": title, "params": params, "tags": tags, **self._target}
             journal = Journal.start(self.journals, key, opening)
-        run = MlflowRun(self, journal)
+        run = MlflowRun(journal, self.advance)
         if self.settle(journal) and stopped:
             self._attempt(lambda client: delivery.mark(journal, client, "RUNNING"), default=None)
         try:
             yield run
-        except Exception:
-            self._end(journal, FAILED)
+        except Exception as error:
+            self._fail(journal, error)
             raise
         except BaseException:  # an interrupt: the same command goes on with this run
             self.park(journal)
@@ -150,6 +158,12 @@ class MlflowTracker:
             self._end(journal, FINISHED)
         finally:
             journal.close()
+
+    def _fail(self, journal: Journal, error: Exception) -> None:
+        if disk_trouble(error):  # not the run's fault: it goes on when there is room
+            self.park(journal)
+        else:
+            self._end(journal, FAILED)
 
     def settle(self, journal: Journal) -> bool:
         """Deliver a run; tell whether the store has all of it. The journal of an ended run goes then."""
@@ -161,6 +175,8 @@ class MlflowTracker:
             patient=journal.ended is not None,
         )
         if done and journal.ended is not None:
+            if (found := _found(journal)).record:
+                write_note(self._note(journal.opening["key"]), self._target, found)
             journal.remove()
         return done
 
@@ -215,6 +231,9 @@ class MlflowTracker:
                 return result
         return default
 
+    def _note(self, key: str) -> Path:
+        return self.journals.parent / "finished" / f"{key[:20]}.json"
+
     def _journals(self, key: str) -> list[Journal]:
         return [
             journal
@@ -236,44 +255,6 @@ class MlflowTracker:
         return client.create_experiment(self.experiment, artifact_location=location)
 
 
-class MlflowRun:
-    """One open run; see `protocol.Run`."""
-
-    def __init__(self, tracker: MlflowTracker, journal: Journal) -> None:
-        self.tracker, self.journal = tracker, journal
-
-    @property
-    def run_id(self) -> str:
-        """MLflow's name of the run; empty until it was delivered the first time."""
-        return self.journal.delivered.run_id
-
-    def log(self, metrics: dict[str, float], step: int = 0) -> None:
-        """See `protocol.Run`."""
-        self.journal.log(metrics, step)
-        self.tracker.advance(self.journal)
-
-    def flush(self) -> None:
-        """See `protocol.Run`."""
-        self.journal.sync()
-
-    def file(self, path: Path, folder: str = "") -> None:
-        """See `protocol.Run`."""
-        place = self.journal.files / folder
-        if path.is_dir():
-            shutil.copytree(path, place, dirs_exist_ok=True)
-        else:
-            place.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, place / path.name)
-
-    def table(self, frame: "pd.DataFrame", *, name: str, digest: str) -> None:
-        """See `protocol.Run`."""
-        from mlflow.data.pandas_dataset import from_pandas
-
-        entity = from_pandas(frame, name=name, digest=digest[:36])._to_mlflow_entity()
-        fields = ("name", "digest", "source_type", "source", "schema", "profile")
-        self.journal.write({"dataset": {field: getattr(entity, field) for field in fields}})
-
-
 def _record(client: "MlflowClient", run_id: str) -> str:
     """Return the text of a run's record; empty, with a warning, where its files are gone."""
     try:
@@ -288,6 +269,7 @@ def _record(client: "MlflowClient", run_id: str) -> str:
 
 def _found(journal: Journal) -> Found:
     """Return what a journal of an ended run says."""
-    if journal.ended != FINISHED:
+    record = journal.files / "record.json"
+    if journal.ended != FINISHED or not record.is_file():
         return Found(FAILED, "")
-    return Found(FINISHED, (journal.files / "record.json").read_text(encoding="utf-8"))
+    return Found(FINISHED, record.read_text(encoding="utf-8"))

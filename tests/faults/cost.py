@@ -23,8 +23,9 @@ from bertbench.plan import make_plan
 from bertbench.progress import Checkpoints, Progress
 from bertbench.runtime import compute
 from bertbench.store import Store
+from bertbench.tracking.mlflow_run import MlflowRun
 from bertbench.tracking.protocol import NoTracker
-from bertbench.tracking.tracker import MlflowRun, MlflowTracker
+from bertbench.tracking.tracker import MlflowTracker
 
 SAFETY = [(Progress, "_save"), (MlflowRun, "log"), (store, "_seal"), (store, "_damage")]
 CHOICES = {"weights": "pretrain", "scale": "tiny", "objective": "mlm", "masking": "static"}

@@ -81,7 +81,7 @@ class Plan:
         """Name the run for people."""
         words = self.words
         parts = [words[k] for k in ("model", "weights", "scale", "mode", "task") if k in words]
-        return " ".join([*parts, f"seed={self.values['seed']}"])
+        return " ".join([*dict.fromkeys(parts), f"seed={self.values['seed']}"])
 
 
 def make_plan(values: Plain, choices: dict[str, str]) -> Plan:

@@ -29,6 +29,12 @@ def fingerprint(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def sha256(path: Path) -> str:
+    """Return 64 hex digits (sha256) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """One recipe on one task in one mode with one seed, and what came of it.

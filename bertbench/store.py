@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from bertbench.errors import UserError
 from bertbench.locks import held, locked
-from bertbench.records import fingerprint
+from bertbench.records import fingerprint, sha256
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ def choose_unused(
 
 def _seal(folder: Path, recipe: dict[str, Any]) -> None:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    hashes = {p.relative_to(folder).as_posix(): _sha256(p) for p in files}
+    hashes = {p.relative_to(folder).as_posix(): sha256(p) for p in files}
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"recipe": recipe, "sha256": hashes}, indent=1, sort_keys=True))
     for path in (*files, manifest):
@@ -224,14 +224,9 @@ def _damage(folder: Path) -> str | None:
         path = folder / name
         if not path.is_file():
             return f"missing file {name}"
-        if _sha256(path) != expected:
+        if sha256(path) != expected:
             return f"wrong checksum of {name}"
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:

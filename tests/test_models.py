@@ -429,7 +429,7 @@ def test_a_package_gives_its_folder_without_being_imported(package):
 
 def test_a_known_package_gives_the_file_that_was_looked_at(package, monkeypatch):
     source = f"package:{package}/model"
-    found = released._sha256(released.locate(source, recipe="") / "model.safetensors")
+    found = released.sha256(released.locate(source, recipe="") / "model.safetensors")
     known = {f"{package}/model": ("toy-weights==1.0", found)}
     monkeypatch.setattr(released, "KNOWN_PACKAGES", known)
     assert released.locate(source, recipe="").name == "model"

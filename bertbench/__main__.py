@@ -7,24 +7,15 @@ from importlib import import_module
 from bertbench.errors import UserError
 
 COMMANDS = {  # each has main(arguments) -> exit code
-    name: f"bertbench.commands.{name}" for name in ("report", "status", "store", "sync")
+    name: f"bertbench.commands.{name}" for name in ("inspect", "report", "status", "store", "sync")
 }
+SETTINGS = ("hydra", "omegaconf")  # packages whose errors say that settings cannot be composed
 
 
 def main() -> None:
     """Run what the command line says; bad input is one sentence and exit code 2."""
-    arguments = sys.argv[1:]
     try:
-        if arguments and arguments[0] in ("-h", "--help", "help"):
-            print(import_module("bertbench.commands.help").text())
-            code = 0
-        elif arguments and arguments[0] == "--version":
-            print(import_module("bertbench").__version__)
-            code = 0
-        elif arguments and arguments[0] in COMMANDS:
-            code = import_module(COMMANDS[arguments[0]]).main(arguments[1:])
-        else:
-            code = import_module("bertbench.door").run()
+        code = _answer(sys.argv[1:])
     except UserError as error:
         print(f"bertbench: {error}", file=sys.stderr)
         code = 2
@@ -34,7 +25,25 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:  # of a command that takes settings; imports nothing of theirs
+        if type(error).__module__.partition(".")[0] not in SETTINGS:
+            raise
+        sentence = import_module("bertbench.door").sentence(error)
+        print(f"bertbench: {sentence}", file=sys.stderr)
+        code = 2
     sys.exit(code)
+
+
+def _answer(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ("-h", "--help", "help"):
+        print(import_module("bertbench.commands.help").text())
+        return 0
+    if arguments and arguments[0] == "--version":
+        print(import_module("bertbench").__version__)
+        return 0
+    if arguments and arguments[0] in COMMANDS:
+        return import_module(COMMANDS[arguments[0]]).main(arguments[1:])
+    return import_module("bertbench.door").run()
 
 
 if __name__ == "__main__":

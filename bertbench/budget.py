@@ -18,8 +18,9 @@ class Budget(NamedTuple):
         if len(given) != 1 or next(iter(given.values())) <= 0:
             shown = ", ".join(f"{place}.{name}={value}" for name, value in given.items())
             raise UserError(
-                f"a budget is one positive number of tokens or seconds, not {shown or 'none at all'}: "
-                f"set one of {place}.tokens and {place}.seconds, and the other to null"
+                f"a budget is one positive number of tokens, steps or seconds, not "
+                f"{shown or 'none at all'}: set one of {place}.tokens, {place}.steps and "
+                f"{place}.seconds, and the others to null"
             )
 
     def share(self, spent: "Spent") -> float:

@@ -22,6 +22,8 @@ def check(values: Plain) -> None:
     _check_least(values)
     positions = values["scale"]["positions"]
     _check_pretrain(values["pretrain"], positions)
+    if values["weights"]["train"] and values["model"]["architecture"] is not None:
+        _check_objective(values["objective"], values["packing"])
     _check_mode(values["mode"])
     encoder = values["model"]["architecture"]
     if encoder is not None and not values["weights"]["released"]:
@@ -62,6 +64,8 @@ def _check_least(values: Plain) -> None:
     least = {"seed": (values["seed"], 0), "pretrain.seed": (pretrain["seed"], 0)}
     least |= {f"scale.{name}": (scale[name], 1) for name in SHAPE}
     least |= {f"pretrain.{name}": (pretrain[name], 1) for name in ("batch_size", "log_every")}
+    least |= {"pretrain.evaluations": (pretrain["evaluations"], 0)}
+    least |= {"pretrain.measured": (pretrain["measured"], 1)}
     for name, (value, bound) in least.items():
         if value < bound:
             raise UserError(f"{name}={value} must be at least {bound}")
@@ -76,6 +80,21 @@ def _check_pretrain(pretrain: Plain, positions: int) -> None:
     if not 0 < pretrain["heldout"] < 1:
         raise UserError(
             f"pretrain.heldout={pretrain['heldout']} must be a share above 0 and below 1"
+        )
+
+
+def _check_objective(objective: Plain | None, packing: Plain) -> None:
+    if objective is None:
+        raise UserError(
+            "objective=none trains nothing, but weights.train=true asks for it: choose weights=random"
+        )
+    asked, given = objective.get("pairs"), packing.get("second")
+    if asked is not None and asked != given:
+        name = packing["_target_"].rpartition(".")[2]
+        fitting = {"random": "segment_pair", "swapped": "ordered_pair"}.get(asked, "segment_pair")
+        raise UserError(
+            f"objective.pairs={asked} needs a packing with packing.second={asked}, but {name} has "
+            f"{given or 'no second segment'}: choose packing={fitting}"
         )
 
 

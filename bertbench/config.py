@@ -6,13 +6,15 @@ Variant slots are `Any`: the callable that `_target_` names says which keys they
 import importlib
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
@@ -62,6 +64,9 @@ class Weights:
     released: bool = MISSING  # ready-made weights, from `source`
     source: str | None = None  # package:NAME/FOLDER, a local folder or a hub id
     train: bool = MISSING
+    reset: bool = (
+        False  # the shape and the tokenizer of the ready-made weights, but random weights
+    )
 
 
 @dataclass
@@ -97,11 +102,15 @@ class Pretrain:
     seed: int = 0
     optim: Optim = field(default_factory=Optim)
     tokens: int | None = None
+    steps: int | None = None
     seconds: float | None = None
     length: int = MISSING  # tokens
     batch_size: int = MISSING  # sequences per step
     heldout: float = MISSING  # share of documents
+    deduplicate: bool = MISSING  # documents
     log_every: int = MISSING  # steps
+    evaluations: int = MISSING  # on held-out documents, evenly over the budget
+    measured: int = MISSING  # words, rows and pairs of the intrinsic measures, each at most
 
 
 @dataclass
@@ -146,6 +155,7 @@ class RunConfig:
     scale: Scale = field(default_factory=Scale)
     objective: Any = MISSING
     masking: Any = MISSING
+    packing: Any = MISSING
     corpus: Any = MISSING
     pretrain: Pretrain = field(default_factory=Pretrain)
     task: Task = field(default_factory=Task)
@@ -252,7 +262,21 @@ def build(node: Plain, **more: object) -> Any:
     return target(**given)
 
 
-def compose_defaults(choices: dict[str, str]) -> Plain:
-    """Return the config of these group choices alone, without any other override."""
+def compose_defaults(choices: dict[str, str], more: Sequence[str] = ()) -> Plain:
+    """Return the config of these group choices alone, without any other override.
+
+    Args:
+        choices: The option of each group.
+        more: Overrides that say where options are, such as hydra.searchpath.
+    """
     groups = [f"{group}={option}" for group, option in choices.items() if "hydra" not in group]
-    return plain(compose("config", overrides=groups), complete=False)
+    return composed([*more, *groups])
+
+
+def composed(overrides: list[str]) -> Plain:
+    """Return the config of some overrides; what they leave open is missing in it."""
+    if GlobalHydra.instance().is_initialized():
+        return plain(compose("config", overrides=overrides), complete=False)
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return plain(compose("config", overrides=overrides), complete=False)

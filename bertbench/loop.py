@@ -22,7 +22,7 @@ LEAST_SHARE = 1e-9  # a schedule of 0 would leave AdamW's first step without a d
 
 def train(
     module: nn.Module,
-    batches: Callable[[int], tuple[B, int]],
+    batches: Callable[[int, float], tuple[B, int]],
     optimizer: Optimizer,
     *,
     recipe: Recipe,
@@ -33,7 +33,7 @@ def train(
     log_every: int,
     title: str,
     progress: Progress,
-    after_step: Callable[[int], None] | None = None,
+    after_step: Callable[[int, Spent, Spent], None] | None = None,
 ) -> Spent:
     """Train `module` in place until the budget is spent; go on where an earlier try was stopped.
 
@@ -41,7 +41,8 @@ def train(
 
     Args:
         module: Called with a batch; returns a scalar loss and tensors to log.
-        batches: The batch of a step (from 0) and its number of tokens.
+        batches: The batch of a step (from 0), before which a share of the budget was spent, and its
+            number of tokens.
         optimizer: Holds the parameters of `module`.
         recipe: Gives the schedule and the clipping.
         budget: When to stop; the schedule is a function of its spent share.
@@ -51,7 +52,8 @@ def train(
         log_every: Steps between two calls of `log`.
         title: Of the progress bar, which shows on a terminal only.
         progress: Gives back the state of an earlier try, and keeps that of this one.
-        after_step: Called after each step with the number of steps done.
+        after_step: Called after each step with the number of steps done, what was spent before it and what
+            after it; its time is not counted as training.
 
     Raises:
         FloatingPointError: The loss is no longer finite.
@@ -66,7 +68,7 @@ def train(
     ):
         module.train()
         while budget.share(spent) < 1:
-            batch, tokens = batches(step)
+            batch, tokens = batches(step, budget.share(spent))
             # The schedule is read in the middle of the step, so neither end has a rate of zero.
             middle = Spent(step + 0.5, spent.tokens + tokens / 2, spent.seconds)
             share = budget.share(middle)
@@ -75,7 +77,7 @@ def train(
                 group["lr"] = recipe.lr * factor
             torch.manual_seed(derive(seed, "dropout", step))
             stats = _step(module, batch, optimizer, clip=recipe.clip, compute=compute)
-            step += 1
+            step, before = step + 1, spent
             spent = Spent(step, spent.tokens + tokens, time.perf_counter() - started)
             done = budget.share(spent)
             if step % log_every == 0 or done >= 1:
@@ -87,8 +89,10 @@ def train(
                 bar.set_postfix(loss=f"{floats['loss']:.3f}", refresh=False)
             bar.update(int(100 * done) - bar.n)
             if after_step is not None:
-                after_step(step)
+                paused = time.perf_counter()
+                after_step(step, before, spent)
                 module.train()
+                started += time.perf_counter() - paused
             progress.after_step(spent, last=done >= 1)
     module.eval()
     return spent

@@ -6,7 +6,7 @@ from bertbench.config import Plain
 
 
 def words(values: Plain, choices: dict[str, str]) -> dict[str, str]:
-    """Return model, weights, scale, objective, masking, corpus, mode and task, as far as they matter.
+    """Return model, weights, scale, objective, packing, masking, corpus, mode and task, if they matter.
 
     Args:
         values: The resolved config.
@@ -19,7 +19,9 @@ def words(values: Plain, choices: dict[str, str]) -> dict[str, str]:
         return named | {"mode": mode}
     named |= {name: choices.get(name, "") for name in ("weights", "scale")}
     if weights["train"]:
-        named |= {name: choices.get(name, "") for name in ("objective", "masking")}
+        named["objective"] = choices.get("objective", "")
+        named |= {"packing": packing} if (packing := choices.get("packing")) else {}
+        named["masking"] = _masking(values["masking"], choices.get("masking", ""))
     read = weights["train"] or not weights["released"]  # at least its tokenizer is trained on it
     if read and (choice := choices.get("corpus")):
         named["corpus"] = _corpus(values["corpus"], choice)
@@ -27,6 +29,15 @@ def words(values: Plain, choices: dict[str, str]) -> dict[str, str]:
     if weights["released"] and source != (model["released"] or {}).get(values["scale"]["name"]):
         named["source"] = "/".join(Path(source).parts[-2:])
     return named | {"mode": mode}
+
+
+def _masking(masking: Plain, choice: str) -> str:
+    """Say the rule, and whether its positions change between epochs."""
+    if "views" not in masking:
+        return choice
+    views = masking["views"]
+    kind = {None: "dynamic", 1: "static"}.get(views, f"{views} views")
+    return choice if choice in (kind, "") else f"{choice} {kind}"
 
 
 def _corpus(corpus: Plain, choice: str) -> str:

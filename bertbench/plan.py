@@ -13,13 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bertbench.budget import Budget
-from bertbench.checks import SHAPE, check
+from bertbench.checks import check
 from bertbench.config import Plain, build
 from bertbench.data.splits import split_ids, subset
 from bertbench.data.validate import validate
 from bertbench.errors import UserError
-from bertbench.models.released import identity, locate, shape_of
+from bertbench.lineage import Lineage, canonical, trace
 from bertbench.naming import words
 from bertbench.records import STAGES, fingerprint
 from bertbench.types import TaskData
@@ -36,11 +35,7 @@ class Plan:
         values: The resolved config.
         words: What a reader calls the parts: model, weights, scale, objective, masking, mode, task.
         data: The task, its training texts cut to the asked size.
-        corpus: Documents for tokenizer and pretraining; None where neither is made.
-        source: Folder of ready-made weights, or None.
-        tokenizer: Recipe of the tokenizer; None with ready-made weights or without encoder.
-        packed: Recipe of the packed corpus; None without pretraining.
-        encoder: Recipe of the encoder's weights; None without encoder.
+        lineage: What the encoder descends from; None without encoder.
         features: Recipe of the features of all texts; None in a mode that keeps none.
         science: All that decides the result.
         group: Fingerprint of `science` without its seeds.
@@ -50,14 +45,20 @@ class Plan:
     words: dict[str, str]
     data: TaskData
     data_fingerprint: str
-    corpus: list[str] | None = None
-    source: Path | None = None
-    tokenizer: Plain | None = None
-    packed: Plain | None = None
-    encoder: Plain | None = None
+    lineage: Lineage | None = None
     features: Plain | None = None
     science: Plain = field(default_factory=dict)
     group: str = ""
+
+    @property
+    def encoder(self) -> Plain | None:
+        """Recipe of the encoder's weights; None without encoder."""
+        return self.lineage.encoder if self.lineage is not None else None
+
+    @property
+    def source(self) -> Path | None:
+        """Folder of ready-made weights, or None."""
+        return self.lineage.source if self.lineage is not None else None
 
     @property
     def key(self) -> str:
@@ -67,13 +68,9 @@ class Plan:
     @property
     def stages(self) -> dict[str, str]:
         """Name what each stage makes, in their order: plans that share a name share the thing."""
-        recipes = {
-            "tokenizer": self.tokenizer,
-            "packed": self.packed,
-            "encoder": self.encoder,
-            "features": self.features,
-            "transfer": self.science,
-        }
+        of_encoder = ("tokenizer", "tokens", "packed", "encoder", "intrinsic")
+        recipes = {stage: getattr(self.lineage, stage, None) for stage in of_encoder}
+        recipes |= {"features": self.features, "transfer": self.science}
         return {stage: fingerprint(made) for stage, made in recipes.items() if made is not None}
 
     @property
@@ -111,8 +108,9 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
     values = values | {"mode": _mode(values)}
     plan = Plan(values, {}, data, _data_fingerprint(whole))
     if values["model"]["architecture"] is not None:
-        plan = _with_encoder(plan)
-    science = _canonical(
+        plan = replace(plan, lineage=trace(values))
+        plan = replace(plan, features=_features(plan))
+    science = canonical(
         {
             "version": STAGES["transfer"],
             "task": _task_science(plan),
@@ -151,86 +149,18 @@ def _mode(values: Plain) -> Plain:
     return mode
 
 
-def _with_encoder(plan: Plan) -> Plan:
-    model, weights, scale = (plan.values[k] for k in ("model", "weights", "scale"))
-    pretrain = plan.values["pretrain"]
-    source = None
-    if weights["released"]:
-        recipe = f"model={model['name']} scale={scale['name']}"
-        source = locate(weights["source"], recipe=recipe)
-        _check_scale(source, scale, place=weights["source"])
-    corpus = _corpus(plan.values) if source is None or weights["train"] else None
-    corpus_fingerprint = fingerprint(corpus) if corpus is not None else None
-    tokenizer = None
-    if source is None:
-        tokenizer = {
-            "version": STAGES["tokenizer"],
-            "settings": model["tokenizer"],
-            "corpus": corpus_fingerprint,
-        }
-        shape = {name: scale[name] for name in SHAPE}
-        start = {"architecture": model["architecture"], "shape": shape, "tokenizer": tokenizer}
-    else:
-        start = {"source": identity(source)}
-    encoder: dict[str, Any] = dict(start)
-    packed = None
-    if weights["train"]:
-        Budget(None, pretrain["tokens"], pretrain["seconds"]).check("pretrain")
-        packed = {
-            "version": STAGES["packed"],
-            "tokenizer": tokenizer or start,  # ready-made weights bring theirs
-            "corpus": corpus_fingerprint,
-            "length": pretrain["length"],
-            "heldout": pretrain["heldout"],
-        }
-        encoder["pretrain"] = {
-            "packed": STAGES["packed"],
-            "corpus": corpus_fingerprint,
-            "objective": plan.values["objective"],
-            "masking": plan.values["masking"],
-            **{k: v for k, v in pretrain.items() if k not in ("seed", "log_every")},
-        }
-    if source is None or weights["train"]:  # made here, not used as it came
-        # Random weights are drawn by each run; pretrained ones are shared by many.
-        seed = pretrain["seed"] if weights["train"] else plan.values["seed"]
-        encoder |= {"version": STAGES["encoder"], "seed": seed}
-    recipes = {"tokenizer": tokenizer, "packed": packed, "encoder": encoder}
-    recipes["features"] = _features(plan, encoder)
-    return replace(plan, corpus=corpus, source=source, **_canonical(recipes))
-
-
-def _check_scale(source: Path, scale: Plain, *, place: str) -> None:
-    """Refuse a scale that is not that of the weights: learning rates and the row's name come from it."""
-    found = shape_of(source)
-    if found is not None and found != (scale["depth"], scale["width"]):
-        depth, width = found
-        raise UserError(
-            f"weights.source={place} has {depth} layers of width {width}, but scale={scale['name']} "
-            f"has {scale['depth']} of {scale['width']}: choose the scale of the weights, or set "
-            f"scale.depth={depth} scale.width={width} and a mode.optim.lr that suits them"
-        )
-
-
-def _features(plan: Plan, encoder: Plain) -> Plain | None:
+def _features(plan: Plan) -> Plain | None:
     mode, task = plan.values["mode"], plan.values["task"]
     if mode["_target_"] != FROZEN:
         return None
-    return {
+    recipe = {
         "version": STAGES["features"],
-        "encoder": encoder,
+        "encoder": plan.encoder,
         **{name: mode[name] for name in ("pooling", "layer")},
         **{name: task[name] for name in ("max_length", "long_text")},
         "texts": [fingerprint(split.texts) for split in plan.data[2:]],
     }
-
-
-def _corpus(values: Plain) -> list[str]:
-    corpus: list[str] = build(values["corpus"])
-    if not any(text.strip() for text in corpus):
-        raise UserError(
-            f"the corpus of {values['corpus']['_target_']} is empty: it has no document with text in it"
-        )
-    return corpus
+    return canonical(recipe)
 
 
 def _data_fingerprint(data: TaskData) -> str:
@@ -246,15 +176,6 @@ def _mode_science(mode: Plain) -> Plain:
     return mode | {"optim": {k: v for k, v in mode["optim"].items() if k != "lr"}}
 
 
-def _canonical(value: Any) -> Any:
-    """Return settings with whole floats as integers: `dropout=0` and `dropout=0.0` are one."""
-    if isinstance(value, dict):
-        return {name: _canonical(below) for name, below in value.items()}
-    if isinstance(value, list):
-        return [_canonical(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _task_science(plan: Plan) -> Plain:
     task = plan.values["task"]
     names = ["metric", "metrics", "train_size", "labels_per_class"]
@@ -264,10 +185,14 @@ def _task_science(plan: Plan) -> Plain:
 
 
 def _without_seeds(science: Plain) -> str:
-    encoder = science["encoder"]
-    if encoder is not None:
-        encoder = {k: v for k, v in encoder.items() if k != "seed"}
-    return fingerprint(science | {"seed": None, "encoder": encoder})
+    return fingerprint(science | {"seed": None, "encoder": _seedless(science["encoder"])})
+
+
+def _seedless(recipe: Any) -> Any:
+    """Return an encoder's recipe without its seed, and without that of its teacher."""
+    if not isinstance(recipe, dict):
+        return recipe
+    return {name: _seedless(below) for name, below in recipe.items() if name != "seed"}
 
 
 def written_split(data: TaskData) -> Plain:

@@ -1,56 +1,78 @@
-"""Packed rows and an objective in, a pretrained checkpoint and how well it predicts out."""
+"""Packed rows and an objective in, a pretrained model and how well it predicts out."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from bertbench.budget import Budget
+from bertbench.budget import Budget, Spent
 from bertbench.data.batching import CorpusBatches, as_batch
 from bertbench.loop import train
 from bertbench.masking.token import TokenMasking
 from bertbench.models.encoder import LanguageModel
+from bertbench.objectives.mlm import MaskedLM
 from bertbench.optim import Recipe, adamw
 from bertbench.progress import Checkpoints, Progress, Stateful
-from bertbench.runtime import Compute
-from bertbench.types import IGNORE, Log, Masking, Vocabulary
+from bertbench.runtime import Compute, seeded
+from bertbench.tally import Sum, Tally
+from bertbench.types import IGNORE, Batch, Log, Masked, Masking, Rows, Vocabulary
 
 EVALUATION_SEED = 0
 PLATEAU_NATS = 0.1
+EVALUATION_ROWS = 64  # of the held-out rows, while training; at its end all, up to MOST_ROWS
+MOST_ROWS = 1024
+COUNTED_ROWS = 2**16  # rows whose words are counted at once
+HEAD_STEPS = 200  # of a head that is fitted on a finished encoder
 NOWHERE = Checkpoints()
+
+
+class Objective(Protocol):
+    """What an encoder is pretrained to do."""
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and what to log."""
+        ...
+
+    def tally(self, batch: Batch, masked: Masked) -> Tally:
+        """Return each loss and accuracy as a sum and what it is over."""
+        ...
+
+
+class Schedule(NamedTuple):
+    """How a pretraining proceeds, whatever is learnt."""
+
+    recipe: Recipe
+    budget: Budget
+    batch_size: int  # sequences a step
+    seed: int  # of order and dropout
+    log_every: int  # steps between two calls of the log
+    evaluations: int = 0  # on held-out rows, evenly over the budget, before the one at its end
 
 
 def pretrain(
     objective: nn.Module,
-    model: LanguageModel,
-    rows: np.ndarray,
-    heldout: np.ndarray,
+    rows: Rows,
+    heldout: Rows,
     vocabulary: Vocabulary,
+    schedule: Schedule,
     *,
-    recipe: Recipe,
-    budget: Budget,
-    batch_size: int,
-    seed: int,
     compute: Compute,
     log: Log,
-    log_every: int,
     checkpoints: Checkpoints = NOWHERE,
     history: Stateful | None = None,
 ) -> dict[str, float]:
-    """Train `model` in place on `rows`; return what was spent and how well it predicts `heldout`.
+    """Train an objective's model in place on `rows`; return what was spent and how well it predicts.
 
     Args:
-        objective: Holds `model`; called with a `Batch`.
-        model: Encoder and head.
-        rows: int32, (S, L): packed training documents.
-        heldout: int32, (S', L): packed documents that are never trained on.
+        objective: An `Objective` that holds the model.
+        rows: Packed training documents.
+        heldout: Packed documents that are never trained on.
         vocabulary: Says which ids are special.
-        recipe: Optimizer and schedule.
-        budget: Tokens (without padding) or seconds.
-        batch_size: Sequences a step.
-        seed: Of order and dropout.
+        schedule: How it proceeds.
         compute: Device and precision.
         log: Receives metrics during training.
-        log_every: Steps between two calls of `log`.
         checkpoints: Where the state is kept meanwhile, to go on from after an interruption.
         history: Kept with the state.
 
@@ -58,92 +80,176 @@ def pretrain(
         `steps`, `tokens`, `seconds`, `epochs`, `tokens_per_second`, and what `evaluate` returns.
     """
     objective.to(compute.device)
-    source = CorpusBatches(rows, vocabulary, batch_size=batch_size, seed=seed)
+    source = CorpusBatches(rows, vocabulary, batch_size=schedule.batch_size, seed=schedule.seed)
+    unigram = unigram_log_probabilities(rows, vocabulary)
 
-    def batches(step: int):  # noqa: ANN202 - the loop's own signature
-        batch = source(step)
+    def batches(step: int, spent: float) -> tuple[Batch, int]:
+        batch = source(step, spent)
         return batch, int(batch.attention_mask.sum())
 
-    optimizer = adamw(objective, recipe)
+    def measure(most: int) -> dict[str, float]:
+        chosen = heldout_sample(len(heldout.ids), most)
+        size = schedule.batch_size
+        return evaluate(
+            objective, heldout, chosen, vocabulary, unigram, batch_size=size, compute=compute
+        )
+
+    optimizer = adamw(objective, schedule.recipe)
     spent = train(
         objective,
         batches,
         optimizer,
-        recipe=recipe,
-        budget=budget,
+        recipe=schedule.recipe,
+        budget=schedule.budget,
         compute=compute,
-        seed=seed,
+        seed=schedule.seed,
         log=log,
-        log_every=log_every,
+        log_every=schedule.log_every,
         title="pretrain",
         progress=Progress(checkpoints, objective, optimizer, history),
+        after_step=_now_and_then(schedule, log, lambda: measure(EVALUATION_ROWS)),
     )
+    final = measure(MOST_ROWS)
+    log(final | {"tokens": spent.tokens, "training_seconds": spent.seconds}, int(spent.steps))
     return {
         "steps": spent.steps,
         "tokens": spent.tokens,
         "seconds": spent.seconds,
         "epochs": spent.steps / source.steps_per_epoch,
         "tokens_per_second": spent.tokens / spent.seconds,
-        **evaluate(model, rows, heldout, vocabulary, batch_size=batch_size, compute=compute),
+        **final,
     }
+
+
+def fit_head(
+    model: LanguageModel,
+    rows: Rows,
+    heldout: Rows,
+    vocabulary: Vocabulary,
+    schedule: Schedule,
+    compute: Compute,
+) -> dict[str, float]:
+    """Fit the language-model head of an encoder that has learnt otherwise, and measure it.
+
+    Only weights of the head alone are trained: the encoder stays what its objective made of it.
+
+    Returns:
+        What `evaluate` returns.
+    """
+    embeddings = {id(p) for p in model.encoder.parameters()}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) not in embeddings)
+    objective = MaskedLM(model, evaluation_masking(vocabulary))
+    alone = schedule._replace(budget=Budget(steps=HEAD_STEPS), evaluations=0)
+    found = pretrain(
+        objective,
+        rows,
+        heldout,
+        vocabulary,
+        alone,
+        compute=compute,
+        log=lambda values, step: None,  # noqa: ARG005 - not a part of the pretraining's curve
+    )
+    model.requires_grad_(True)
+    spent = ("steps", "tokens", "seconds", "epochs", "tokens_per_second")
+    return {name: value for name, value in found.items() if name not in spent}
+
+
+def _now_and_then(
+    schedule: Schedule, log: Log, measure: Callable[[], dict[str, float]]
+) -> Callable[[int, Spent, Spent], None]:
+    """Return what measures and logs where another equal part of the budget is spent."""
+    parts = schedule.evaluations
+
+    def after_step(step: int, before: Spent, spent: Spent) -> None:
+        last, done = schedule.budget.share(before), schedule.budget.share(spent)
+        first = parts > 0 and step == 1
+        if done < 1 and (first or int(done * parts) > int(last * parts)):
+            values = measure()
+            log(values | {"tokens": spent.tokens, "training_seconds": spent.seconds}, step)
+
+    return after_step
 
 
 def evaluation_masking(vocabulary: Vocabulary) -> Masking:
     """Return the masks of every evaluation, whatever the training's: or losses cannot be compared."""
-    return TokenMasking(vocabulary, seed=EVALUATION_SEED, rate=0.15, swap=0.1, keep=0.1, views=1)
+    return TokenMasking(
+        vocabulary, seed=EVALUATION_SEED, rate=0.15, rate_end=None, swap=0.1, keep=0.1, views=1
+    )
+
+
+def heldout_sample(rows: int, most: int) -> np.ndarray:
+    """Return which held-out rows are measured: all, or `most` of them evenly spread."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64))
 
 
 @torch.no_grad()
 def evaluate(
-    model: LanguageModel,
-    rows: np.ndarray,
-    heldout: np.ndarray,
+    objective: nn.Module,
+    heldout: Rows,
+    chosen: np.ndarray,
     vocabulary: Vocabulary,
+    unigram: Tensor,
     *,
     batch_size: int,
     compute: Compute,
 ) -> dict[str, float]:
-    """Compare the model with a unigram predictor on the same masked positions of `heldout`.
+    """Measure an objective on held-out rows, and a unigram predictor on the same masked positions.
+
+    Args:
+        objective: An `Objective`, in any mode; left in evaluation mode.
+        heldout: Packed documents that are never trained on.
+        chosen: int64: which of its rows.
+        vocabulary: Says which ids are special.
+        unigram: (V,): log-probabilities.
+        batch_size: Sequences at once.
+        compute: Device and precision.
 
     Returns:
         `heldout_loss` and `unigram_loss` (nats a predicted token), `heldout_accuracy` and
-        `unigram_accuracy`, `heldout_predicted` (number of positions), and `plateau`: 1 where the
-        model is not better than the unigram predictor by PLATEAU_NATS, else 0.
+        `unigram_accuracy`, `heldout_predicted` (number of positions), `heldout_X` for each other X of
+        the objective's tally, and `plateau`: 1 where masked words are predicted not better than by the
+        unigram predictor by PLATEAU_NATS, else 0.
     """
-    unigram = unigram_log_probabilities(rows, vocabulary)
+    asked = cast("Objective", objective)
     masking = evaluation_masking(vocabulary)
-    sums = dict.fromkeys(("loss", "accuracy", "unigram_loss", "unigram_accuracy", "count"), 0.0)
-    model.eval()
-    for start in range(0, len(heldout), batch_size):
-        chosen = np.arange(start, min(start + batch_size, len(heldout)))
-        batch = as_batch(heldout, chosen, vocabulary, epoch=0)
+    sums: dict[str, list[float]] = {}
+    objective.eval()
+    for start in range(0, len(chosen), batch_size):
+        batch = as_batch(heldout, chosen[start : start + batch_size], vocabulary, epoch=0)
         masked = masking(batch)
-        predicted = masked.labels != IGNORE
-        targets = masked.labels[predicted]  # (N,)
-        with compute.autocast():
-            moved = masked.ids.to(compute.device), batch.attention_mask.to(compute.device)
-            states = model.encoder(*moved)[-1][predicted.to(compute.device)]
-            logits = model.logits(states).float().cpu()  # (N, V)
-        sums["loss"] += nn.functional.cross_entropy(logits, targets, reduction="sum").item()
-        sums["accuracy"] += (logits.argmax(-1) == targets).sum().item()
-        sums["unigram_loss"] -= unigram[targets].sum().item()
-        sums["unigram_accuracy"] += (targets == unigram.argmax()).sum().item()
-        sums["count"] += targets.numel()
-    count = max(sums["count"], 1)
-    loss, unigram_loss = sums["loss"] / count, sums["unigram_loss"] / count
+        # An objective may draw (a generator's words): the same in every evaluation.
+        with seeded(EVALUATION_SEED, "evaluation", start), compute.autocast():
+            tally = asked.tally(batch, masked)
+        for name, value in (tally | _unigram_tally(masked, unigram)).items():
+            total = sums.setdefault(name, [0.0, 0.0])
+            total[0] += float(value.total)
+            total[1] += value.over
+    means = {name: total / max(count, 1) for name, (total, count) in sums.items()}
+    renamed = {"mlm_loss": "heldout_loss", "mlm_accuracy": "heldout_accuracy"}
+    found = {
+        name if name.startswith("unigram") else renamed.get(name, f"heldout_{name}"): value
+        for name, value in means.items()
+    }
+    plateau = "mlm_loss" in means and means["mlm_loss"] > means["unigram_loss"] - PLATEAU_NATS
+    predicted = sums["unigram_loss"][1] if sums else 0.0
+    return found | {"heldout_predicted": predicted, "plateau": float(plateau)}
+
+
+def _unigram_tally(masked: Masked, unigram: Tensor) -> Tally:
+    targets = masked.labels[masked.labels != IGNORE]
     return {
-        "heldout_loss": loss,
-        "heldout_accuracy": sums["accuracy"] / count,
-        "unigram_loss": unigram_loss,
-        "unigram_accuracy": sums["unigram_accuracy"] / count,
-        "heldout_predicted": sums["count"],
-        "plateau": float(loss > unigram_loss - PLATEAU_NATS),
+        "unigram_loss": Sum(-unigram[targets].sum(), len(targets)),
+        "unigram_accuracy": Sum((targets == unigram.argmax()).sum(), len(targets)),
     }
 
 
-def unigram_log_probabilities(rows: np.ndarray, vocabulary: Vocabulary) -> torch.Tensor:
+def unigram_log_probabilities(rows: Rows, vocabulary: Vocabulary) -> Tensor:
     """Return log-probabilities (V,) of ordinary ids by their count in `rows`, plus one each."""
-    counts = np.bincount(rows.reshape(-1), minlength=vocabulary.size).astype(np.float64) + 1
+    counts = np.ones(vocabulary.size)
+    for start in range(0, len(rows.ids), COUNTED_ROWS):
+        part = rows.ids[start : start + COUNTED_ROWS].reshape(-1)
+        counts += np.bincount(part, minlength=vocabulary.size)
     counts[list(vocabulary.special)] = 0
     with np.errstate(divide="ignore"):
         return torch.from_numpy(np.log(counts / counts.sum()))

@@ -1,177 +1,224 @@
-"""A plan in, its encoder's folder out: tokenizer, packed corpus and pretraining, each made once."""
+"""What an encoder descends from in, its folder out: pretrained once, then kept and measured."""
 
 import json
 import logging
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
-from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertbench import tokenizer as tokenizers
 from bertbench.budget import Budget
 from bertbench.checks import SHAPE
-from bertbench.config import build
-from bertbench.data.packing import pack
+from bertbench.config import Plain, build
+from bertbench.corpora import provide_documents, provide_rows, provide_tokenizer
+from bertbench.data.scripts import unspaced_share
 from bertbench.errors import UserError
-from bertbench.models import checkpoint, families
+from bertbench.intrinsic import measure
+from bertbench.lineage import Lineage
+from bertbench.models import checkpoint, families, students
 from bertbench.models.encoder import LanguageModel, positions
 from bertbench.optim import Recipe
-from bertbench.plan import Plan
-from bertbench.pretrain import pretrain
+from bertbench.pretrain import Schedule, fit_head, pretrain
 from bertbench.progress import Checkpoints, History
-from bertbench.runtime import Compute, numpy_generator
+from bertbench.runtime import Compute, seeded
 from bertbench.store import Store
-from bertbench.types import Log, Vocabulary
+from bertbench.types import Log
 
 logger = logging.getLogger(__name__)
 
-ROWS, STATS = "rows.safetensors", "pretraining.json"
-HELDOUT_SEED = 0  # the same documents are held out of every pretraining
+UNSPACED = 0.05  # share of letters without spaces from which a corpus is not one of words
+STATS, MEASURES = "pretraining.json", "intrinsic.json"
+
+
+class Means(NamedTuple):
+    """What the making of an encoder uses."""
+
+    store: Store
+    compute: Compute
+    log: Log
+    checkpoints: Checkpoints
 
 
 def provide_encoder(
-    plan: Plan, store: Store, compute: Compute, log: Log, checkpoints: Checkpoints
+    lineage: Lineage, store: Store, compute: Compute, log: Log, checkpoints: Checkpoints
 ) -> tuple[Path, dict[str, float]]:
-    """Return the folder of the plan's encoder, and what its pretraining came to.
+    """Return the folder of an encoder, and what its pretraining came to.
 
     Args:
-        plan: Has an encoder.
+        lineage: What it descends from.
         store: Where it is kept or looked up.
         compute: Device and precision of a pretraining.
         log: Receives the metrics of a pretraining that runs now.
         checkpoints: How often a pretraining keeps its state.
 
     Returns:
-        Folder in transformers' format, and the numbers of `pretrain`, empty without pretraining.
+        Folder in transformers' format, and the numbers of `pretrain`, with those of `measure` under
+        `intrinsic/`; empty without pretraining.
     """
-    if plan.encoder is None:
-        raise ValueError("a plan without encoder has none to provide")
-    train = plan.values["weights"]["train"]
-    if plan.source is not None and not train:
-        return plan.source, {}
+    train, reset = (lineage.values["weights"][name] for name in ("train", "reset"))
+    if lineage.source is not None and not (train or reset):
+        return lineage.source, {}
 
     def named(values: dict[str, float], step: int) -> None:
         log({f"pretrain/{name}": value for name, value in values.items()}, step)
 
-    place = checkpoints._replace(folder=store.partial("encoder", plan.encoder))
+    place = checkpoints._replace(folder=store.partial("encoder", lineage.encoder))
+    means = Means(store, compute, log, checkpoints)
 
     def make(folder: Path) -> None:
-        model, tokenizer = _start(plan, store)
+        model, tokenizer = _start(lineage, store)
         history, stats = History(named), {}
         if train:
-            stats = _pretrain(plan, store, model, tokenizer, compute, history, place)
+            stats = _pretrain(lineage, means, model, tokenizer, history, place)
         checkpoint.save(model.cpu(), tokenizer, folder)
         kept = {"stats": stats, "log": history.lines}
         (folder / STATS).write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
-    folder = store.entry("encoder", plan.encoder, make)
+    folder = store.entry("encoder", lineage.encoder, make)
     kept = json.loads((folder / STATS).read_text(encoding="utf-8"))
     for step, values in kept["log"]:  # the curve belongs to every run of this encoder
         named(values, step)
-    return folder, kept["stats"]
+    return folder, kept["stats"] | (_measured(lineage, store, compute, folder) if train else {})
 
 
-def _start(plan: Plan, store: Store) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def curve(folder: Path) -> list[dict[str, float]]:
+    """Return what was measured on held-out rows during the pretraining of an encoder of ours."""
+    path = folder / STATS
+    if not path.is_file():
+        return []
+    lines = json.loads(path.read_text(encoding="utf-8"))["log"]
+    return [values | {"step": step} for step, values in lines if "heldout_predicted" in values]
+
+
+def _start(lineage: Lineage, store: Store) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return the model before pretraining, and its tokenizer."""
-    assert plan.encoder is not None
-    seed = plan.encoder["seed"]
-    if plan.source is not None:
-        model = checkpoint.load(plan.source, seed=seed)
-        return model, tokenizers.load(plan.source, vocab_size=model.config.vocab_size)
-    assert plan.tokenizer is not None
-
-    def make(folder: Path) -> None:
-        build(plan.values["model"]["tokenizer"], texts=plan.corpus).save_pretrained(folder)
-
-    tokenizer = tokenizers.load(store.entry("tokenizer", plan.tokenizer, make))
-    scale = plan.values["scale"]
+    values, seed = lineage.values, lineage.encoder["seed"]
+    pairs = values["weights"]["train"] and "pairs" in values["objective"]
+    if lineage.source is not None:
+        model = checkpoint.load(lineage.source, seed=seed, pairs=pairs, announce=True)
+        if values["weights"]["reset"]:
+            model = families.initialise(model.config, seed=seed, pairs=pairs)
+        return model, tokenizers.load(lineage.source, vocab_size=model.config.vocab_size)
+    tokenizer = provide_tokenizer(lineage, store)
+    scale = values["scale"]
     config = build(
-        plan.values["model"]["architecture"],
+        values["model"]["architecture"],
         shape=families.Shape(**{name: scale[name] for name in SHAPE}),
         vocabulary=tokenizers.vocabulary(tokenizer),
     )
-    return families.initialise(config, seed=seed), tokenizer
+    return families.initialise(config, seed=seed, pairs=pairs), tokenizer
 
 
 def _pretrain(
-    plan: Plan,
-    store: Store,
+    lineage: Lineage,
+    means: Means,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    compute: Compute,
     history: History,
-    checkpoints: Checkpoints,
+    place: Checkpoints,
 ) -> dict[str, float]:
-    settings = plan.values["pretrain"]
+    values, store = lineage.values, means.store
+    settings = values["pretrain"]
     if settings["length"] > positions(model):  # a released encoder's own, whatever the scale says
         raise UserError(
             f"pretrain.length={settings['length']} is more than the {positions(model)} positions of "
-            f"the encoder in {plan.source}"
+            f"the encoder in {lineage.source}"
         )
     vocabulary = tokenizers.vocabulary(tokenizer)
-    rows, heldout = _packed(plan, store, tokenizer, vocabulary)
+    documents = provide_documents(lineage, store, tokenizer)
+    rows, heldout = provide_rows(lineage, store, documents, vocabulary)
+    for name, packed in (("training", rows), ("held-out", heldout)):
+        if not len(packed.ids):
+            raise UserError(
+                f"the {name} documents of the corpus make no row of pretrain.length={settings['length']} "
+                "tokens: give more text"
+            )
     language_model = LanguageModel(model)
-    masking = build(plan.values["masking"], vocabulary=vocabulary, seed=settings["seed"])
-    objective = build(plan.values["objective"], model=language_model, masking=masking)
-    logger.info("pretraining %s on %d rows of %d tokens", plan.words["model"], *rows.shape)
-    return pretrain(
+    taught = _teacher(lineage, means, language_model)
+    masking = build(values["masking"], vocabulary=vocabulary, seed=settings["seed"])
+    _check_words(masking, documents.card)
+    with seeded(settings["seed"], "objective"):
+        objective = build(values["objective"], model=language_model, masking=masking, **taught)
+    logger.info("pretraining %s on %d rows of %d tokens", lineage.title, *rows.ids.shape)
+    schedule = Schedule(
+        Recipe(**settings["optim"]),
+        Budget(settings["steps"], settings["tokens"], settings["seconds"]),
+        settings["batch_size"],
+        settings["seed"],
+        settings["log_every"],
+        settings["evaluations"],
+    )
+    stats = pretrain(
         objective,
-        language_model,
         rows,
         heldout,
         vocabulary,
-        recipe=Recipe(**settings["optim"]),
-        budget=Budget(None, settings["tokens"], settings["seconds"]),
-        batch_size=settings["batch_size"],
-        seed=settings["seed"],
-        compute=compute,
+        schedule,
+        compute=means.compute,
         log=history,
-        log_every=settings["log_every"],
-        checkpoints=checkpoints,
+        checkpoints=place,
         history=history,
     )
+    if "heldout_loss" not in stats:  # no masked word was predicted: the head is as it was made
+        stats |= fit_head(language_model, rows, heldout, vocabulary, schedule, means.compute)
+    return stats
 
 
-def _packed(
-    plan: Plan, store: Store, tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return packed training and held-out rows of the corpus."""
-    assert plan.corpus is not None
-    assert plan.packed is not None
-    settings, corpus = plan.values["pretrain"], plan.corpus
-    heldout = heldout_documents(len(corpus), settings["heldout"])
-    # The tokenizer by its content: made again from the same recipe, by another version of its trainer,
-    # it could number its entries otherwise, and must not be given the rows of the first.
-    content = {"state": tokenizers.fingerprint(tokenizer), "ids": vocabulary._asdict()}
-    recipe = plan.packed | {"tokenizer": content}
-
-    def make(folder: Path) -> None:
-        parts = {
-            "train": [text for i, text in enumerate(corpus) if i not in heldout],
-            "heldout": [text for i, text in enumerate(corpus) if i in heldout],
-        }
-        packed = {
-            name: pack(texts, tokenizer, vocabulary, length=settings["length"])
-            for name, texts in parts.items()
-        }
-        save_file(packed, folder / ROWS)
-
-    kept = load_file(store.entry("packed", recipe, make) / ROWS)
-    return kept["train"], kept["heldout"]
-
-
-def heldout_documents(documents: int, share: float) -> set[int]:
-    """Return which documents are held out of pretraining: at least one, never all.
-
-    Raises:
-        UserError: There are fewer than two documents.
-    """
-    if documents < 2:
+def _check_words(masking: object, card: Plain) -> None:
+    """Refuse to mask whole words where nothing between words tells them apart."""
+    share = unspaced_share(card)
+    if getattr(masking, "needs_words", False) and share > UNSPACED:
         raise UserError(
-            f"the corpus has {documents} document, but pretraining needs one to train on and another "
-            "to measure on: add documents"
+            f"{share:.0%} of the corpus's letters are of scripts that put no space between words, so whole "
+            "words cannot be masked: choose masking=dynamic or masking=static"
         )
-    count = min(max(round(documents * share), 1), documents - 1)
-    order = numpy_generator(HELDOUT_SEED, "heldout documents").permutation(documents)
-    return set(order[:count].tolist())
+
+
+def _teacher(lineage: Lineage, means: Means, student: LanguageModel) -> dict[str, Any]:
+    """Return the teacher of a lineage that has one; the student of random weights begins as a part of it."""
+    folder = lineage.teacher_source
+    if lineage.teacher is not None:
+        if not means.store.has("encoder", lineage.teacher.encoder):
+            logger.info(
+                "the teacher %s is not in the store: it is trained first", lineage.teacher.title
+            )
+
+        def told(values: dict[str, float], step: int) -> None:
+            means.log({f"teacher/{name}": value for name, value in values.items()}, step)
+
+        folder, _ = provide_encoder(
+            lineage.teacher, means.store, means.compute, told, means.checkpoints
+        )
+    if folder is None:
+        return {}
+    teacher = LanguageModel(checkpoint.load(folder))
+    copied = students.begin_as(student.model, teacher.model) if lineage.source is None else 0
+    logger.info("the teacher is %s; the student begins with %d of its weights", folder, copied)
+    return {"teacher": teacher}
+
+
+def _measured(lineage: Lineage, store: Store, compute: Compute, folder: Path) -> dict[str, float]:
+    """Return what is measured of a pretrained encoder, under `intrinsic/`."""
+    assert lineage.intrinsic is not None
+    settings = lineage.values["pretrain"]
+
+    def make(entry: Path) -> None:
+        model = checkpoint.load(folder)
+        tokenizer = tokenizers.load(folder)
+        documents = provide_documents(lineage, store, tokenizer)
+        found = measure(
+            LanguageModel(model),
+            documents.tokens,
+            documents.train,
+            documents.heldout,
+            tokenizers.vocabulary(tokenizer),
+            length=settings["length"],
+            most=settings["measured"],
+            compute=compute,
+        )
+        (entry / MEASURES).write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+    entry = store.entry("intrinsic", lineage.intrinsic, make)
+    found = json.loads((entry / MEASURES).read_text(encoding="utf-8"))
+    return {f"intrinsic/{name}": value for name, value in found.items()}

@@ -14,8 +14,10 @@ SCHEMA = 1  # raised when a field changes its meaning; older records still load
 # What each stage makes, by version: raise a number when the same settings would give other results.
 STAGES = {
     "tokenizer": 1,  # tokenizer.py
-    "packed": 1,  # data/packing.py, and which documents are held out
-    "encoder": 1,  # models/families.py, masking/, objectives/, pretrain.py, loop.py, optim.py
+    "tokens": 1,  # data/sentences.py, words.py, scripts.py, shards.py, assembly.py, tokenise.py
+    "packed": 2,  # data/packing.py, and which documents are held out
+    "encoder": 2,  # models/families.py, masking/, objectives/, pretrain.py, loop.py, optim.py
+    "intrinsic": 1,  # intrinsic.py, prediction.py, context.py, probe.py
     "features": 1,  # data/encoding.py, models/heads.py
     "transfer": 1,  # data/, models/heads.py, modes/, linear.py, loop.py, optim.py, metrics.py
 }
@@ -47,9 +49,11 @@ class RunRecord:
         metrics: By name, such as `test/accuracy`.
         chosen: What validation chose, by name (C, learning rate, epoch).
         cost: Seconds, milliseconds a text, parameters; by name.
-        pretraining: Held-out loss and accuracy beside the unigram predictor's, tokens, seconds.
+        pretraining: Held-out loss and accuracy beside the unigram predictor's, tokens, seconds; under
+            `intrinsic/` what is measured alike of each encoder.
         data: Fingerprint and sizes of the task.
         environment: Versions and machine.
+        curve: What was measured on held-out documents during the pretraining, by step.
     """
 
     key: str
@@ -68,6 +72,7 @@ class RunRecord:
     data: Json
     environment: dict[str, str]
     overrides: list[str] = field(default_factory=list[str])
+    curve: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
     schema: int = SCHEMA
 
     def to_json(self) -> str:

@@ -76,15 +76,15 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
     from bertbench import metrics, outputs, runtime
     from bertbench.models.released import identity
     from bertbench.progress import Checkpoints
-    from bertbench.recipe import provide_encoder
+    from bertbench.recipe import curve, provide_encoder
     from bertbench.setting import Setting
 
     values, data = plan.values, plan.data
     compute = runtime.compute(values["runtime"]["device"], values["runtime"]["threads"])
     checkpoints = Checkpoints(None, values["runtime"]["checkpoint_seconds"], run.flush)
     folder, pretraining = None, {}
-    if plan.encoder is not None:
-        folder, pretraining = provide_encoder(plan, store, compute, run.log, checkpoints)
+    if plan.lineage is not None:
+        folder, pretraining = provide_encoder(plan.lineage, store, compute, run.log, checkpoints)
     setting = Setting(
         checkpoint=folder,
         checkpoint_key=identity(folder) if folder is not None else "",
@@ -130,6 +130,7 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
             "classes": data.classes,
             **{name: len(getattr(data, name).ids) for name in ("train", "validation", "test")},
         },
+        curve=curve(folder) if folder is not None else [],
         environment=runtime.environment(compute),
         overrides=overrides,
     )

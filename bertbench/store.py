@@ -78,6 +78,10 @@ class Store:
             self._note_use(kind, key)
         return final
 
+    def has(self, kind: str, recipe: dict[str, Any]) -> bool:
+        """Tell whether an entry is there, whole or damaged."""
+        return (self.root / kind / fingerprint(recipe)[:20] / MANIFEST).is_file()
+
     def partial(self, kind: str, recipe: dict[str, Any]) -> Path:
         """Return the folder for the state of an entry that is being made; gone when it is made."""
         return self.root / PARTIAL / f"{kind}-{fingerprint(recipe)[:20]}"

@@ -75,7 +75,8 @@ def _run(cfg: DictConfig, hydra: Any, status: Json) -> None:
 
     choices = {k: v for k, v in hydra.runtime.choices.items() if isinstance(v, str)}
     values = plain(cfg)
-    check_types(values, compose_defaults(choices))
+    places = [o for o in hydra.overrides.hydra if o.startswith("hydra.searchpath=")]
+    check_types(values, compose_defaults(choices, places))
     status |= {
         "name": values["name"],
         "tracking": values["tracking"],

@@ -1,7 +1,8 @@
 """Values that cross a room's border.
 
 Shape letters used in this package: B sequences, L tokens per sequence, S sequences of a corpus,
-N chosen positions, V vocabulary entries, D encoder width, C classes, T texts, W windows of texts.
+P tokens of a corpus, N chosen positions, V vocabulary entries, D encoder width, C classes, T texts,
+W windows of texts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # this room imports nothing heavy: bad input is named before 
 
 POOLINGS = ("cls", "mean")  # how the states of a text become one vector
 IGNORE = -100  # label of a position the loss skips; torch's own default
+FOLLOWS, NOT = 0, 1  # whether the second segment follows the first; transformers' own numbers
 
 Log = Callable[[dict[str, float], int], None]  # metrics by name, optimizer step
 
@@ -32,14 +34,41 @@ class Vocabulary(NamedTuple):
     special: tuple[int, ...]  # every special id, sorted
 
 
+class Tokens(NamedTuple):
+    """A tokenised corpus: one stream of ids, and where words, sentences and documents begin in it.
+
+    The arrays may lie on disk (memory-mapped): read slices, not the whole.
+    """
+
+    ids: np.ndarray  # uint16 or int32, (P,); no special tokens
+    starts: np.ndarray  # bool, (P,); True where a word begins
+    sentences: np.ndarray  # int64, (sentences + 1,): offsets into `ids`
+    documents: np.ndarray  # int64, (documents + 1,): offsets into `sentences`
+
+
+class Rows(NamedTuple):
+    """A packed corpus: sequences of one length, of one segment or two; may lie on disk."""
+
+    ids: (
+        np.ndarray
+    )  # uint16 or int32, (S, L); [CLS] first segment [SEP] second segment [SEP] padding
+    starts: np.ndarray  # bool, (S, L); True where a word begins
+    second: np.ndarray  # int32, (S,): where the second segment begins; L where there is none
+    related: np.ndarray  # int64, (S,): FOLLOWS or NOT; IGNORE where there is no second segment
+
+
 class Batch(NamedTuple):
     """Packed token ids, and where each sequence stands in the corpus."""
 
     ids: Tensor  # int64, (B, L)
     attention_mask: Tensor  # bool, (B, L); False on padding
     maskable: Tensor  # bool, (B, L); False on special tokens and padding
+    starts: Tensor  # bool, (B, L); True where a word begins
+    segment_ids: Tensor  # int64, (B, L); 0 on the first segment and padding, 1 on the second
+    related: Tensor  # int64, (B,); FOLLOWS or NOT, IGNORE where there is no second segment
     sequence: Tensor  # int64, (B,); row of each sequence in the packed corpus
     epoch: int  # how often the corpus has been read before
+    spent: float = 0.0  # share of the training's budget, in [0, 1)
 
 
 class Masked(NamedTuple):

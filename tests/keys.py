@@ -10,7 +10,15 @@ from hydra import compose, initialize_config_dir
 from bertbench import config
 from bertbench.plan import make_plan
 
-LETTERS = {"tokenizer": "T", "packed": "P", "encoder": "E", "features": "F", "transfer": "R"}
+LETTERS = {
+    "tokenizer": "T",
+    "tokens": "K",
+    "packed": "P",
+    "encoder": "E",
+    "intrinsic": "I",
+    "features": "F",
+    "transfer": "R",
+}
 NONE = "-"  # no key moves
 RUNS = {  # by name, their overrides
     "full": ["mode=full"],
@@ -18,6 +26,7 @@ RUNS = {  # by name, their overrides
     "random": ["mode=frozen", "model=scratch"],
     "released": ["mode=frozen", "weights=released"],
     "continued": ["mode=full", "weights=continued"],
+    "taught": ["mode=full", "model=distilbert"],
     "tfidf": ["model=tfidf"],
     "swept": ["model=tfidf", "mode=frozen"],  # among encoders, in their mode
 }

@@ -516,7 +516,7 @@ def test_a_good_case_of_each_kind_is_planned(values, checkpoint_folder):
             "b",
         ]
     corpus = ["corpus=files", "corpus._target_=bertbench.data.files.corpus", "corpus.path=docs"]
-    assert make_plan(values(*corpus), CHOICES).corpus == ["one", "two"]
+    assert list(make_plan(values(*corpus), CHOICES).lineage.corpus.read()) == ["one", "two"]
     plan = make_plan(values("weights=released", f"weights.source={checkpoint_folder}"), CHOICES)
     assert plan.source == checkpoint_folder
     assert config.conf_dir() == CONF

@@ -5,17 +5,27 @@ import pytest
 import torch
 
 from bertbench.data.batching import CorpusBatches, as_batch, bucketed
-from bertbench.types import Vocabulary
+from bertbench.types import FOLLOWS, IGNORE, NOT, Rows, Vocabulary
 
-VOCABULARY = Vocabulary(size=200, pad=0, cls=1, sep=2, mask=3, special=(0, 1, 2, 3, 4))
+VOCABULARY = Vocabulary(size=200, pad=1, cls=0, sep=2, mask=3, special=(0, 1, 2, 3, 4))
 
 
-def packed(count, length=6):
-    """Return rows whose third column is the row's number."""
-    rows = np.full((count, length), 10, dtype=np.int32)
-    rows[:, 0], rows[:, 2] = 1, np.arange(count) + 20
-    rows[:, -2], rows[:, -1] = 2, 0
-    return rows
+def packed(count, length=12):
+    """Return rows of one segment or two, padded; the first word is 20 and the row's number."""
+    generator = np.random.default_rng(0)
+    ids = np.full((count, length), VOCABULARY.pad, dtype=np.int32)
+    second = np.full(count, length, dtype=np.int32)
+    related = np.full(count, IGNORE)
+    for row in range(count):
+        used = int(generator.integers(5, length))  # the last place is padding in every row
+        ids[row, :used] = 10
+        ids[row, [0, 1, used - 1]] = VOCABULARY.cls, row + 20, VOCABULARY.sep
+        if row % 3:
+            second[row] = generator.integers(3, used - 1)
+            ids[row, second[row] - 1] = VOCABULARY.sep
+            related[row] = NOT if row % 2 else FOLLOWS
+    starts = (generator.random(ids.shape) < 0.5) & ~np.isin(ids, VOCABULARY.special)
+    return Rows(ids, starts, second, related)
 
 
 def batches(count, size, seed=0):
@@ -38,11 +48,18 @@ def test_every_epoch_covers_each_row_once(count, size):
 
 
 @sizes
-def test_a_batch_holds_the_rows_it_names(count, size):
-    source = batches(count, size)
+def test_a_batch_holds_the_rows_it_names_as_long_as_the_longest_of_them(count, size):
+    source, rows = batches(count, size), packed(count)
     for step in range(2 * source.steps_per_epoch):
         batch = source(step)
-        assert np.array_equal(batch.ids.numpy(), packed(count)[batch.sequence.numpy()])
+        chosen = batch.sequence.numpy()
+        used = (rows.ids[chosen] != VOCABULARY.pad).sum(1)
+        length = batch.ids.shape[1]
+        assert length == used.max() < rows.ids.shape[1]
+        assert np.array_equal(batch.ids.numpy(), rows.ids[chosen, :length])
+        assert np.array_equal(batch.starts.numpy(), rows.starts[chosen, :length])
+        assert np.array_equal(batch.related.numpy(), rows.related[chosen])
+        assert np.array_equal(batch.attention_mask.numpy().sum(1), used)
 
 
 @pytest.mark.parametrize("step", [0, 3, 7, 11, 30])
@@ -58,6 +75,17 @@ def test_a_step_does_not_depend_on_the_steps_before_it(step):
         assert batch.epoch == expected.epoch
         assert torch.equal(batch.sequence, expected.sequence)
         assert torch.equal(batch.ids, expected.ids)
+
+
+@pytest.mark.parametrize("spent", [0.0, 0.25, 0.999])
+def test_what_was_spent_of_the_budget_is_passed_on_and_changes_nothing_else(spent):
+    source = batches(13, 4)
+    batch, expected = source(5, spent), source(5)
+    assert expected.spent == 0
+    assert batch.spent == spent
+    assert as_batch(packed(3), np.arange(3), VOCABULARY, epoch=0, spent=spent).spent == spent
+    assert torch.equal(batch.ids, expected.ids)
+    assert torch.equal(batch.sequence, expected.sequence)
 
 
 def orders(source, epochs):
@@ -83,14 +111,66 @@ def test_every_seed_has_its_own_order_and_one_seed_always_the_same():
 
 
 def test_as_batch_hides_padding_and_protects_special_tokens():
-    rows = np.array([[1, 50, 4, 51, 2, 0], [1, 60, 3, 2, 0, 0]], dtype=np.int32)
-    batch = as_batch(rows, np.array([1, 0]), VOCABULARY, epoch=5)
-    assert batch.ids.dtype == torch.int64
-    assert batch.ids.tolist() == [[1, 60, 3, 2, 0, 0], [1, 50, 4, 51, 2, 0]]
-    assert batch.attention_mask.int().tolist() == [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0]]
-    assert batch.maskable.int().tolist() == [[0, 1, 0, 0, 0, 0], [0, 1, 0, 1, 0, 0]]
-    assert batch.sequence.tolist() == [1, 0]
+    ids = np.array(
+        [[0, 50, 4, 51, 2, 1, 1, 1], [0, 60, 3, 2, 1, 1, 1, 1], [0, 70, 2, 71, 72, 2, 1, 1]],
+        dtype=np.uint16,
+    )
+    starts = np.isin(ids, [50, 60, 70, 71])
+    second = np.array([8, 8, 3], dtype=np.int32)
+    rows = Rows(ids, starts, second, np.array([IGNORE, IGNORE, NOT]))
+    batch = as_batch(rows, np.array([2, 0]), VOCABULARY, epoch=5)
+    assert batch.ids.tolist() == [[0, 70, 2, 71, 72, 2], [0, 50, 4, 51, 2, 1]]
+    assert batch.attention_mask.int().tolist() == [[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0]]
+    assert batch.maskable.int().tolist() == [[0, 1, 0, 1, 1, 0], [0, 1, 0, 1, 0, 0]]
+    assert batch.starts.int().tolist() == [[0, 1, 0, 1, 0, 0], [0, 1, 0, 0, 0, 0]]
+    assert batch.segment_ids.tolist() == [[0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]]
+    assert batch.related.tolist() == [NOT, IGNORE]
+    assert batch.sequence.tolist() == [2, 0]
     assert batch.epoch == 5
+    alone = as_batch(rows, np.array([1]), VOCABULARY, epoch=0)
+    assert alone.ids.tolist() == [[0, 60, 3, 2]]
+    integers = ("ids", "segment_ids", "related", "sequence")
+    assert all(getattr(batch, name).dtype == torch.int64 for name in integers)
+    booleans = ("attention_mask", "maskable", "starts")
+    assert all(getattr(batch, name).dtype == torch.bool for name in booleans)
+
+
+def test_segment_ids_are_one_on_the_second_segment_and_its_separator_alone():
+    rows = packed(40)
+    batch = as_batch(rows, np.arange(40), VOCABULARY, epoch=0)
+    for ids, segments, begin in zip(batch.ids, batch.segment_ids, rows.second, strict=True):
+        used = int((ids != VOCABULARY.pad).sum())
+        expected = [int(begin <= place < used) for place in range(len(ids))]
+        assert segments.tolist() == expected
+        assert sum(segments[(ids == VOCABULARY.sep)].tolist()) == (begin < used)
+
+
+@pytest.mark.parametrize("row", range(9))
+def test_a_row_alone_is_that_row_of_a_larger_batch_up_to_padding(row):
+    rows = packed(9)
+    together = as_batch(rows, np.arange(9), VOCABULARY, epoch=0)
+    alone = as_batch(rows, np.array([row]), VOCABULARY, epoch=0)
+    length = alone.ids.shape[1]
+    assert alone.attention_mask.all()
+    for name in ("ids", "attention_mask", "maskable", "starts", "segment_ids"):
+        larger = getattr(together, name)[row]
+        assert torch.equal(getattr(alone, name)[0], larger[:length])
+        assert (larger[length:] == (VOCABULARY.pad if name == "ids" else 0)).all()
+    assert alone.related.item() == together.related[row].item()
+
+
+def test_batches_of_rows_on_disk_are_those_of_rows_in_memory(tmp_path):
+    """And can be changed without changing the file."""
+    rows = packed(20)
+    for name, array in zip(rows._fields, rows, strict=True):
+        np.save(tmp_path / f"{name}.npy", array)
+    mapped = Rows(*(np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in rows._fields))
+    chosen = np.array([7, 3, 19])
+    one, other = (as_batch(source, chosen, VOCABULARY, epoch=0) for source in (rows, mapped))
+    for name in ("ids", "attention_mask", "maskable", "starts", "segment_ids", "related"):
+        assert torch.equal(getattr(one, name), getattr(other, name))
+        getattr(other, name).zero_()
+    assert all(np.array_equal(*arrays) for arrays in zip(rows, mapped, strict=True))
 
 
 LENGTHS = np.random.default_rng(0).integers(8, 129, 700).tolist()

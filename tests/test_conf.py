@@ -24,6 +24,7 @@ EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
 GIVEN = {
     "masking": ("vocabulary", "seed"),
     "objective": ("model", "masking"),
+    "packing": ("tokens", "documents", "length", "seed"),
     "architecture": ("shape", "vocabulary"),
     "tokenizer": ("texts",),
     "tracking": ("journals",),

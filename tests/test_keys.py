@@ -14,74 +14,91 @@ from bertbench.records import STAGES
 REFUSED, ABSENT = "!", "."
 SEEDS = ("seed", "pretrain.seed")
 
-# A setting, and the stages whose keys move with it: Tokenizer, Packed corpus, Encoder, Features,
-# tRansfer. "." is a setting that the run does not have, "-" moves nothing, "!" is refused.
-# A new setting is placed here by its author; what cannot change a result moves nothing.
+# A setting, and the stages whose keys move with it: Tokenizer, toKens, Packed corpus, Encoder, Intrinsic
+# measures, Features, tRansfer. "." is a setting that the run does not have, "-" moves nothing, "!" is
+# refused. A new setting is placed here by its author; what cannot change a result moves nothing.
 TABLE = """
-setting               full  frozen  random  released  continued  tfidf  swept
+setting               full    frozen   random   released  continued  taught  tfidf  swept
 
-name                  -     -       -       -         -          -      -
-seed                  R     R       EFR     R         R          R      R
-rerun                 -     -       -       -         -          -      -
-model.name            -     -       -       -         -          -      -
-model.architecture*   ER    EFR     EFR     -         -          !      TPEFR
-model.tokenizer*      TPER  TPEFR   TEFR    -         -          -      -
-model.released*       -     -       -       -         -          -      -
-weights.released      TPER  TPEFR   TEFR    TEFR      TPER       -      -
-weights.source        -     -       -       EFR       PER        -      -
-weights.train         PER   PEFR    PEFR    PEFR      PER        -      -
-scale.name            -     -       -       -         -          -      -
-scale.depth           ER    EFR     EFR     !         !          -      -
-scale.width           ER    EFR     EFR     !         !          -      -
-scale.heads           ER    EFR     EFR     -         -          -      -
-scale.intermediate    ER    EFR     EFR     -         -          -      -
-scale.positions       ER    EFR     EFR     -         -          -      -
-scale.*_lr            -     -       -       -         -          -      -
-objective.*           ER    EFR     -       -         ER         -      -
-masking.*             ER    EFR     -       -         ER         -      -
-corpus.*              TPER  TPEFR   TEFR    -         PER        -      -
-pretrain.seed         ER    EFR     -       -         ER         -      -
-pretrain.optim.*      ER    EFR     -       -         ER         -      -
-pretrain.tokens       ER    EFR     -       -         ER         -      -
-pretrain.seconds      !     !       -       -         !          -      -
-pretrain.length       PER   PEFR    -       -         PER        -      -
-pretrain.batch_size   ER    EFR     -       -         ER         -      -
-pretrain.heldout      PER   PEFR    -       -         PER        -      -
-pretrain.log_every    -     -       -       -         -          -      -
-task.name             -     -       -       -         -          -      -
-task.source.*         R     FR      FR      FR        R          R      R
-task.metric           R     R       R       R         R          R      R
-task.metrics          R     R       R       R         R          R      R
-task.train_size       R     FR      FR      FR        R          R      R
-task.labels_per_class R     FR      FR      FR        R          R      R
-task.long_text        R     FR      FR      FR        R          -      -
-task.max_length       R     FR      FR      FR        R          -      -
-mode._target_         FR    FR      FR      FR        FR         -      -
-mode.pooling          R     FR      FR      FR        R          .      -
-mode.layer            R     FR      FR      FR        R          .      -
-mode.penalties        .     R       R       R         .          R      -
-mode.ngrams           .     .       .       .         .          R      .
-mode.min_documents    .     .       .       .         .          R      .
-mode.stop_words       .     .       .       .         .          R      .
-mode.dropout          R     .       .       .         R          .      .
-mode.epochs           R     .       .       .         R          .      .
-mode.min_steps        R     .       .       .         R          .      .
-mode.batch_size       R     .       .       .         R          .      .
-mode.learning_rates   R     .       .       .         R          .      .
-mode.optim.*          R     .       .       .         R          .      .
-baseline.*            -     -       -       -         -          -      R
-tracking.*            -     -       -       -         -          -      -
-runtime.*             -     -       -       -         -          -      -
+name                  -       -        -        -         -          -       -      -
+seed                  R       R        EFR      R         R          R       R      R
+rerun                 -       -        -        -         -          -       -      -
+model.name            -       -        -        -         -          -       -      -
+model.architecture*   EIR     EIFR     EFR      -         -          EIR     !      TKPEIFR
+model.tokenizer*      TKPEIR  TKPEIFR  TEFR     -         -          TKPEIR  -      -
+model.released*       -       -        -        -         -          -       -      -
+weights.released      TKPEIR  TKPEIFR  TEFR     TEFR      TKPEIR     !       -      -
+weights.source        -       -        -        EFR       KPEIR      -       -      -
+weights.train         KPEIR   KPEIFR   KPEIFR   KPEIFR    KPEIR      KPEIR   -      -
+weights.reset         -       -        -        EFR       EIR        -       -      -
+scale.name            -       -        -        -         -          -       -      -
+scale.depth           EIR     EIFR     EFR      !         !          EIR     -      -
+scale.width           EIR     EIFR     EFR      !         !          EIR     -      -
+scale.heads           EIR     EIFR     EFR      -         -          EIR     -      -
+scale.intermediate    EIR     EIFR     EFR      -         -          EIR     -      -
+scale.positions       EIR     EIFR     EFR      -         -          EIR     -      -
+scale.*_lr            -       -        -        -         -          -       -      -
+objective             .       .        .        .         .          .       .      .
+objective._target_    EIR     EIFR     -        -         EIR        EIR     -      -
+objective.pairs       !       !        .        -         !          .       .      .
+objective.weight      EIR     EIFR     .        -         EIR        .       .      .
+objective.generator   .       .        .        .         .          .       .      .
+objective.teacher     .       .        .        .         .          TKPEIR  .      .
+objective.temperature .       .        .        .         .          EIR     .      .
+objective.[cems]*     .       .        .        .         .          EIR     .      .
+masking.*             EIR     EIFR     -        -         EIR        EIR     -      -
+packing._target_      PEIR    PEIFR    -        -         PEIR       PEIR    -      -
+packing.second        !       !        .        -         !          .       .      .
+packing.sh*           PEIR    PEIFR    .        -         PEIR       .       .      .
+corpus.*              TKPEIR  TKPEIFR  TEFR     -         KPEIR      TKPEIR  -      -
+pretrain.seed         PEIR    PEIFR    -        -         PEIR       PEIR    -      -
+pretrain.optim.*      EIR     EIFR     -        -         EIR        EIR     -      -
+pretrain.tokens       EIR     EIFR     -        -         EIR        EIR     -      -
+pretrain.steps        !       !        -        -         !          !       -      -
+pretrain.seconds      !       !        -        -         !          !       -      -
+pretrain.length       PEIR    PEIFR    -        -         PEIR       PEIR    -      -
+pretrain.batch_size   EIR     EIFR     -        -         EIR        EIR     -      -
+pretrain.heldout      PEIR    PEIFR    -        -         PEIR       PEIR    -      -
+pretrain.deduplicate  KPEIR   KPEIFR   -        -         KPEIR      KPEIR   -      -
+pretrain.log_every    -       -        -        -         -          -       -      -
+pretrain.evaluations  -       -        -        -         -          -       -      -
+pretrain.measured     I       I        -        -         I          I       -      -
+task.name             -       -        -        -         -          -       -      -
+task.source.*         R       FR       FR       FR        R          R       R      R
+task.metric           R       R        R        R         R          R       R      R
+task.metrics          R       R        R        R         R          R       R      R
+task.train_size       R       FR       FR       FR        R          R       R      R
+task.labels_per_class R       FR       FR       FR        R          R       R      R
+task.long_text        R       FR       FR       FR        R          R       -      -
+task.max_length       R       FR       FR       FR        R          R       -      -
+mode._target_         FR      FR       FR       FR        FR         FR      -      -
+mode.pooling          R       FR       FR       FR        R          R       .      -
+mode.layer            R       FR       FR       FR        R          R       .      -
+mode.penalties        .       R        R        R         .          .       R      -
+mode.ngrams           .       .        .        .         .          .       R      .
+mode.min_documents    .       .        .        .         .          .       R      .
+mode.stop_words       .       .        .        .         .          .       R      .
+mode.dropout          R       .        .        .         R          R       .      .
+mode.epochs           R       .        .        .         R          R       .      .
+mode.min_steps        R       .        .        .         R          R       .      .
+mode.batch_size       R       .        .        .         R          R       .      .
+mode.learning_rates   R       .        .        .         R          R       .      .
+mode.optim.*          R       .        .        .         R          R       .      .
+baseline.*            -       -        -        -         -          -       -      R
+tracking.*            -       -        -        -         -          -       -      -
+runtime.*             -       -        -        -         -          -       -      -
 """
 # The same for the number of a stage's version. What a run does not make has no version in its keys.
 VERSIONS = """
-stage                 full  frozen  random  released  continued  tfidf  swept
+stage                 full    frozen   random   released  continued  taught  tfidf  swept
 
-tokenizer             TPER  TPEFR   TEFR    -         -          -      -
-packed                PER   PEFR    -       -         PER        -      -
-encoder               ER    EFR     EFR     -         ER         -      -
-features              -     FR      FR      FR        -          -      -
-transfer              R     R       R       R         R          R      R
+tokenizer             TKPEIR  TKPEIFR  TEFR     -         -          TKPEIR  -      -
+tokens                KPEIR   KPEIFR   -        -         KPEIR      KPEIR   -      -
+packed                PEIR    PEIFR    -        -         PEIR       PEIR    -      -
+encoder               EIR     EIFR     EFR      -         EIR        EIR     -      -
+intrinsic             I       I        -        -         I          I       -      -
+features              -       FR       FR       FR        -          -       -      -
+transfer              R       R        R        R         R          R       R      R
 """
 
 
@@ -116,7 +133,9 @@ OTHER = {  # a changed value that is still one, where its type does not say whic
     "rerun": "always",
     "masking.views": 3,
     "mode.learning_rates": [1e-3],
+    "pretrain.steps": 7,
     "pretrain.seconds": 5.0,
+    "masking.rate_end": 0.05,
     "model.architecture": {"_target_": "bertbench.models.families.bert", "dropout": 0.1},
     "model.tokenizer": {"_target_": "bertbench.tokenizer.wordpiece"},
     "model.released": {"tiny": "/elsewhere"},
@@ -128,7 +147,7 @@ SWAPPED = {
 
 
 def changed(place, value, other_source):
-    if place == "weights.source":
+    if place in ("weights.source", "objective.teacher"):
         return str(other_source)
     if place in SWAPPED:
         return SWAPPED[place].get(value, FULL)

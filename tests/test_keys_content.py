@@ -14,7 +14,7 @@ import toy
 from conftest import SMALL
 from keys import NONE, RUNS, altered, composed, config_with, moved, plan_of, with_leaf, with_more
 
-from bertbench import recipe
+from bertbench import corpora
 from bertbench import tokenizer as tokenizers
 from bertbench.modes.frozen import Frozen
 from bertbench.records import STAGES
@@ -89,13 +89,12 @@ def test_a_corpus_is_known_by_its_documents_in_their_order(config_of, tmp_path):
         return plan_of(config | {"corpus": files})
 
     before = plan("one.jsonl", texts)
-    assert moved(before, plan_of(config)) == NONE  # the same texts out of another source
     assert moved(before, plan("elsewhere/two.jsonl", texts)) == NONE
-    assert moved(before, plan("three.jsonl", with_more(texts))) == "TPEFR"
-    assert moved(before, plan("four.jsonl", texts[::-1])) == "TPEFR"
+    assert moved(before, plan("three.jsonl", with_more(texts))) == "TKPEIFR"
+    assert moved(before, plan("four.jsonl", texts[::-1])) == "TKPEIFR"
 
 
-@pytest.mark.parametrize(("run", "dependent"), [("released", "EFR"), ("continued", "PER")])
+@pytest.mark.parametrize(("run", "dependent"), [("released", "EFR"), ("continued", "KPEIR")])
 def test_ready_made_weights_are_known_by_their_bytes(
     run, dependent, config_of, checkpoint_folder, tmp_path, monkeypatch
 ):
@@ -126,14 +125,14 @@ def test_a_seed_moves_the_features_of_the_texts_that_it_draws(config_of):
 @pytest.mark.parametrize(
     ("override", "run", "expected"),
     [
-        ("scale.pretrain_lr=1e-5", "full", "ER"),
+        ("scale.pretrain_lr=1e-5", "full", "EIR"),
         ("scale.pretrain_lr=1e-5", "random", NONE),
         ("scale.pretrain_lr=1e-5", "released", NONE),
         ("scale.finetune_lr=1e-5", "full", "R"),
         ("scale.finetune_lr=1e-5", "frozen", NONE),
         ("scale=small", "released", NONE),
         ("scale=small", "tfidf", NONE),
-        ("masking=dynamic", "continued", "ER"),
+        ("masking=dynamic", "continued", "EIR"),
         ("masking=dynamic", "released", NONE),
         ("tracking=none", "full", NONE),
         ("baseline=null", "full", NONE),
@@ -154,7 +153,7 @@ def test_the_rate_that_a_list_of_rates_replaces_is_not_used(config_of):
 def test_a_budget_of_seconds_is_another_recipe(config_of):
     config = config_of("frozen")
     seconds = with_leaf(with_leaf(config, "pretrain.tokens", None), "pretrain.seconds", 5.0)
-    assert moved(plan_of(config), plan_of(seconds)) == "EFR"
+    assert moved(plan_of(config), plan_of(seconds)) == "EIFR"
 
 
 # Spelling
@@ -228,18 +227,27 @@ def test_packed_rows_are_those_of_one_tokenizer(config_of, tokenizer, vocabulary
     """Of its content: made again by another version of its trainer, it may number otherwise."""
     config = config_of("full")
 
-    def rows(plan=None, tokenizer=tokenizer, vocabulary=vocabulary):
-        return asked(recipe._packed, plan or plan_of(config), AskedStore(), tokenizer, vocabulary)
+    def documents(plan=None, tokenizer=tokenizer):
+        lineage = (plan or plan_of(config)).lineage
+        return asked(corpora.provide_documents, lineage, AskedStore(), tokenizer)
+
+    def rows(plan=None, tokenizer=tokenizer):
+        _, recipe = documents(plan, tokenizer)
+        lineage = (plan or plan_of(config)).lineage
+        made = corpora.Documents(None, None, None, {}, recipe)
+        return asked(corpora.provide_rows, lineage, AskedStore(), made, vocabulary)
 
     cased = tokenizers.wordpiece(toy.corpus(), vocab_size=120, lowercase=False)
+    other = tokenizers.wordpiece(toy.corpus(), vocab_size=120, lowercase=True)
+    other.cls_token = other.sep_token
     longer = plan_of(with_leaf(config, "pretrain.length", 40))
-    assert rows() == rows(plan_of(with_leaf(config, "pretrain.batch_size", 4)))
-    for other in (
-        rows(longer),
-        rows(tokenizer=cased),
-        rows(vocabulary=vocabulary._replace(cls=7)),
-    ):
-        assert other != rows()
+    same = plan_of(with_leaf(config, "pretrain.batch_size", 4))
+    assert (documents(), rows()) == (documents(same), rows(same))
+    assert documents() == documents(longer)
+    assert rows() != rows(longer)
+    for changed in (cased, other):
+        assert documents(tokenizer=changed) != documents()
+        assert rows(tokenizer=changed) != rows()
 
 
 def test_features_are_those_of_one_encoder_and_its_texts(monkeypatch):

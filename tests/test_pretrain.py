@@ -11,7 +11,6 @@ from conftest import SHAPE
 
 from bertbench.budget import Budget
 from bertbench.data.batching import as_batch
-from bertbench.data.packing import pack
 from bertbench.masking.token import TokenMasking
 from bertbench.models import families
 from bertbench.models.encoder import LanguageModel
@@ -19,8 +18,10 @@ from bertbench.objectives.mlm import MaskedLM
 from bertbench.optim import Recipe
 from bertbench.pretrain import (
     PLATEAU_NATS,
+    Schedule,
     evaluate,
     evaluation_masking,
+    heldout_sample,
     pretrain,
     unigram_log_probabilities,
 )
@@ -31,18 +32,14 @@ REPEATED = "The coach said the band was on with a new song. " * 8
 BATCH = 8
 
 
-def packed(texts, tokenizer, vocabulary):
-    return pack(texts, tokenizer, vocabulary, length=32)
-
-
 @pytest.fixture(scope="module")
 def rows(tokenizer, vocabulary):
-    return packed(toy.task().train.texts, tokenizer, vocabulary)
+    return toy.rows(toy.task().train.texts, tokenizer, vocabulary)
 
 
 @pytest.fixture(scope="module")
 def heldout(tokenizer, vocabulary):
-    return packed(toy.task().test.texts, tokenizer, vocabulary)
+    return toy.rows(toy.task().test.texts, tokenizer, vocabulary)
 
 
 def new_model(vocabulary):
@@ -50,15 +47,26 @@ def new_model(vocabulary):
     return LanguageModel(families.initialise(config, seed=0))
 
 
-def trained(vocabulary, compute, rows, heldout, *, tokens, seed=0, **masking):
+def measured(model, rows, heldout, vocabulary, compute, *, batch_size=BATCH):
+    """Evaluate the masked words of a model on all held-out rows."""
+    unigram = unigram_log_probabilities(rows, vocabulary)
+    objective = MaskedLM(model, evaluation_masking(vocabulary))
+    chosen = heldout_sample(len(heldout.ids), 10**6)
+    return evaluate(
+        objective, heldout, chosen, vocabulary, unigram, batch_size=batch_size, compute=compute
+    )
+
+
+def trained(
+    vocabulary, compute, rows, heldout, *, tokens, seed=0, log=lambda values, step: None,
+    evaluations=0, **masking,
+):  # fmt: skip
     """Pretrain a new model; return what came of it and the model."""
-    settings = {"rate": 0.15, "swap": 0.1, "keep": 0.1, "views": None} | masking
+    settings = {"rate": 0.15, "rate_end": None, "swap": 0.1, "keep": 0.1, "views": None} | masking
     model = new_model(vocabulary)
     objective = MaskedLM(model, TokenMasking(vocabulary, seed=seed, **settings))
-    stats = pretrain(
-        objective, model, rows, heldout, vocabulary, recipe=RECIPE, budget=Budget(tokens=tokens),
-        batch_size=BATCH, seed=seed, compute=compute, log=lambda values, step: None, log_every=50,
-    )  # fmt: skip
+    schedule = Schedule(RECIPE, Budget(tokens=tokens), BATCH, seed, 50, evaluations)
+    stats = pretrain(objective, rows, heldout, vocabulary, schedule, compute=compute, log=log)
     return stats, model
 
 
@@ -69,13 +77,13 @@ def slow_unigram(rows, heldout, vocabulary):
     """
     ordinary = set(range(vocabulary.size)) - set(vocabulary.special)
     counts = Counter(dict.fromkeys(ordinary, 1))
-    for row in rows.tolist():
+    for row in rows.ids.tolist():
         counts.update(i for i in row if i in ordinary)
     total = sum(counts.values())
     favourite = max(sorted(ordinary), key=lambda i: counts[i])
     masking = evaluation_masking(vocabulary)
     losses, right = [], 0
-    for number in range(len(heldout)):
+    for number in range(len(heldout.ids)):
         batch = as_batch(heldout, np.array([number]), vocabulary, epoch=0)
         for label in masking(batch).labels[0].tolist():
             if label != IGNORE:
@@ -85,9 +93,7 @@ def slow_unigram(rows, heldout, vocabulary):
 
 
 def test_the_unigram_predictor_equals_a_slow_count(rows, heldout, vocabulary, compute):
-    stats = evaluate(
-        new_model(vocabulary), rows, heldout, vocabulary, batch_size=BATCH, compute=compute
-    )
+    stats = measured(new_model(vocabulary), rows, heldout, vocabulary, compute)
     loss, accuracy, count = slow_unigram(rows, heldout, vocabulary)
     assert count > 100
     assert stats["heldout_predicted"] == count
@@ -106,8 +112,8 @@ def test_unigram_probabilities_are_of_ordinary_tokens_and_add_up_to_one(rows, vo
 
 def test_the_models_loss_equals_transformers_own(rows, heldout, vocabulary, compute):
     model = new_model(vocabulary)
-    stats = evaluate(model, rows, heldout, vocabulary, batch_size=BATCH, compute=compute)
-    batch = as_batch(heldout, np.arange(len(heldout)), vocabulary, epoch=0)
+    stats = measured(model, rows, heldout, vocabulary, compute)
+    batch = as_batch(heldout, np.arange(len(heldout.ids)), vocabulary, epoch=0)
     masked = evaluation_masking(vocabulary)(batch)
     with torch.no_grad():
         expected = model.model.eval()(
@@ -123,7 +129,7 @@ def test_the_models_loss_equals_transformers_own(rows, heldout, vocabulary, comp
 def test_the_batch_size_changes_no_evaluation(batch_size, rows, heldout, vocabulary, compute):
     model = new_model(vocabulary)
     one, other = (
-        evaluate(model, rows, heldout, vocabulary, batch_size=size, compute=compute)
+        measured(model, rows, heldout, vocabulary, compute, batch_size=size)
         for size in (BATCH, batch_size)
     )
     assert one == pytest.approx(other, rel=1e-5)
@@ -137,15 +143,21 @@ def test_evaluation_masks_are_the_same_whatever_the_training(rows, heldout, voca
         {"rate": 0.4, "swap": 0.0, "keep": 0.0},
         {"seed": 5},
     ]
-    batches = -(-len(heldout) // BATCH)
+    batches = -(-len(heldout.ids) // BATCH)
     for changed in settings:
         stats, model = trained(vocabulary, compute, rows, heldout, tokens=300, **changed)
         given = []
         model.encoder.register_forward_pre_hook(lambda _, args, given=given: given.append(args[0]))
-        again = evaluate(model, rows, heldout, vocabulary, batch_size=BATCH, compute=compute)
+        again = measured(model, rows, heldout, vocabulary, compute)
         assert len(given) == batches
         assert {name: stats[name] for name in again} == again  # pretrain measured just that
-        seen.append((torch.cat(given), stats["heldout_predicted"], stats["unigram_loss"]))
+        seen.append(
+            (
+                torch.cat([ids.reshape(-1) for ids in given]),
+                stats["heldout_predicted"],
+                stats["unigram_loss"],
+            )
+        )
     for ids, predicted, unigram in seen[1:]:
         assert torch.equal(ids, seen[0][0])
         assert (predicted, unigram) == seen[0][1:]
@@ -154,19 +166,14 @@ def test_evaluation_masks_are_the_same_whatever_the_training(rows, heldout, voca
 def test_evaluation_reads_without_dropout_and_trains_nothing(rows, heldout, vocabulary, compute):
     model = new_model(vocabulary).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    first, again = (
-        evaluate(model, rows, heldout, vocabulary, batch_size=BATCH, compute=compute)
-        for _ in range(2)
-    )
+    first, again = (measured(model, rows, heldout, vocabulary, compute) for _ in range(2))
     assert first == again
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_an_untrained_model_is_on_the_plateau(rows, heldout, vocabulary, compute):
     """It spreads its guesses evenly: ln V nats, more than word frequencies."""
-    stats = evaluate(
-        new_model(vocabulary), rows, heldout, vocabulary, batch_size=BATCH, compute=compute
-    )
+    stats = measured(new_model(vocabulary), rows, heldout, vocabulary, compute)
     assert math.isclose(stats["heldout_loss"], math.log(vocabulary.size), rel_tol=0.05)
     assert stats["heldout_loss"] > stats["unigram_loss"]
     assert stats["plateau"] == 1
@@ -175,11 +182,9 @@ def test_an_untrained_model_is_on_the_plateau(rows, heldout, vocabulary, compute
 def test_a_model_that_learned_a_predictable_text_has_left_the_plateau(
     tokenizer, vocabulary, compute
 ):
-    rows = packed([REPEATED] * 20, tokenizer, vocabulary)
-    heldout = packed([REPEATED], tokenizer, vocabulary)
-    before = evaluate(
-        new_model(vocabulary), rows, heldout, vocabulary, batch_size=BATCH, compute=compute
-    )
+    rows = toy.rows([REPEATED] * 20, tokenizer, vocabulary)
+    heldout = toy.rows([REPEATED], tokenizer, vocabulary)
+    before = measured(new_model(vocabulary), rows, heldout, vocabulary, compute)
     stats, _ = trained(vocabulary, compute, rows, heldout, tokens=60_000)
     assert before["plateau"] == 1
     assert stats["heldout_loss"] < stats["unigram_loss"] - PLATEAU_NATS
@@ -200,14 +205,14 @@ def test_the_plateau_is_less_than_a_tenth_of_a_nat_below_the_unigrams(
         return -(unigram[targets] + gain).sum()
 
     monkeypatch.setattr(torch.nn.functional, "cross_entropy", cross_entropy)
-    stats = evaluate(model, rows, heldout, vocabulary, batch_size=BATCH, compute=compute)
+    stats = measured(model, rows, heldout, vocabulary, compute)
     assert math.isclose(stats["heldout_loss"], loss - gain, rel_tol=1e-9)
     assert stats["plateau"] == plateau
 
 
 def test_what_was_spent_adds_up(rows, heldout, vocabulary, compute):
     stats, _ = trained(vocabulary, compute, rows, heldout, tokens=3_000)
-    assert stats["epochs"] == stats["steps"] / -(-len(rows) // BATCH)
+    assert stats["epochs"] == stats["steps"] / -(-len(rows.ids) // BATCH)
     assert stats["tokens"] >= 3_000
     assert math.isclose(stats["tokens_per_second"], stats["tokens"] / stats["seconds"])
 

@@ -12,7 +12,6 @@ from bertbench import interrupt
 from bertbench import progress as room
 from bertbench.budget import Budget, Spent
 from bertbench.data.batching import CorpusBatches
-from bertbench.data.packing import pack
 from bertbench.loop import train
 from bertbench.masking.token import TokenMasking
 from bertbench.models import families
@@ -48,7 +47,7 @@ class StopAt:
 
 @pytest.fixture(scope="module")
 def rows(tokenizer, vocabulary):
-    return pack(toy.corpus(), tokenizer, vocabulary, length=32)
+    return toy.rows(toy.corpus(), tokenizer, vocabulary)
 
 
 SHARE = room.SHARE
@@ -66,11 +65,13 @@ def pretrain(family, rows, vocabulary, compute, place, *, log=None, after_step=N
     """Pretrain a new model; return its weights, the optimizer's moments and the log."""
     config = getattr(families, family)(SHAPE, vocabulary, dropout=0.1, **FAMILIES[family])
     model = families.initialise(config, seed=0)
-    masking = TokenMasking(vocabulary, seed=0, rate=0.15, swap=0.1, keep=0.1, views=None)
+    masking = TokenMasking(
+        vocabulary, seed=0, rate=0.15, rate_end=None, swap=0.1, keep=0.1, views=None
+    )
     objective = MaskedLM(LanguageModel(model), masking)
     source = CorpusBatches(rows, vocabulary, batch_size=4, seed=0)
 
-    def batches(step):
+    def batches(step, spent=0.0):
         batch = source(step)
         return batch, int(batch.attention_mask.sum())
 
@@ -158,7 +159,7 @@ def test_fine_tuning_resumed_equals_straight(call, checkpoint_folder, compute, t
 
 
 def test_a_request_to_stop_saves_and_stops_after_the_step(rows, vocabulary, compute, tmp_path):
-    def ask(step):
+    def ask(step, before, spent):
         interrupt._State.requested = step >= 5
 
     straight, *_ = pretrain("bert", rows, vocabulary, compute, Checkpoints())
@@ -174,7 +175,7 @@ def test_a_request_to_stop_saves_and_stops_after_the_step(rows, vocabulary, comp
 
 
 def test_a_request_in_the_last_step_loses_nothing(rows, vocabulary, compute, tmp_path):
-    def ask(step):
+    def ask(step, before, spent):
         interrupt._State.requested = step == STEPS
 
     _, _, spent = pretrain(

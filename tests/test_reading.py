@@ -142,6 +142,58 @@ def test_a_line_that_is_no_object_is_named(line, tmp_path):
     assert f"{file}, line 3 is not a JSON object" in said(list, reading.json_lines(file))
 
 
+@packed
+def test_lines_that_are_kept_have_the_limit_of_a_file(ending, tmp_path, monkeypatch):
+    """And those that pass one by one do not."""
+    file = write(tmp_path / f"a.jsonl{ending}", b'{"text": "word"}\n' * 100)
+    monkeypatch.setattr(reading, "LIMIT", 1000)
+    assert f"{file} holds more than" in said(list, reading.json_lines(file))
+    assert len(list(reading.json_lines(file, held=False))) == 100
+
+
+@packed
+@pytest.mark.parametrize(
+    ("line", "byte", "place"),
+    [
+        ("Grüße".encode("latin-1"), b"\xfc", "byte {}"),
+        (b'{"text": "\0"}', b"\0", "byte {} is zero"),
+    ],
+    ids=["latin-1", "zero"],
+)
+def test_a_byte_that_is_no_text_is_counted_from_the_beginning_of_the_file(
+    ending, line, byte, place, tmp_path
+):
+    raw = b"\xef\xbb\xbf" + b'{"text": "a\\nb"}\n\n' + line
+    file = write(tmp_path / f"a.jsonl{ending}", raw)
+    place = place.format(raw.index(byte))
+    assert said(list, reading.json_lines(file)) == (
+        f"{file} is not UTF-8 text ({place}): convert it first"
+    )
+
+
+def test_lines_of_a_damaged_archive_are_refused(tmp_path):
+    whole = gzip.compress(b'{"text": "word"}\n' * 100)
+    for raw in (whole[:-9], b"text"):
+        (tmp_path / "a.jsonl.gz").write_bytes(raw)
+        assert "a.jsonl.gz cannot be unpacked" in said(
+            list, reading.json_lines(tmp_path / "a.jsonl.gz")
+        )
+
+
+def test_a_line_without_end_is_stopped_without_being_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "LONGEST", 2**20)
+    file = write(tmp_path / "bomb.jsonl.gz", b"{}\n" + b" " * (64 * 2**20))
+    tracemalloc.start()
+    try:
+        sentence = said(list, reading.json_lines(file, held=False))
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert sentence == f"{file}, line 2 is longer than 1 MiB: cut it into several"
+    write(file, b'{"a": "' + b"x" * (2**20 - 9) + b'"}')
+    assert len(list(reading.json_lines(file))) == 1
+
+
 # Corpora
 
 
@@ -150,7 +202,7 @@ def test_a_folder_is_its_text_files_in_order(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"text of {name}", encoding="utf-8")
     expected = [f"text of {name}" for name in ("a.txt", "b.txt", "sub/c.txt")]
-    assert files.corpus(str(tmp_path)) == expected
+    assert list(files.corpus(str(tmp_path)).read()) == expected
 
 
 @packed
@@ -160,7 +212,7 @@ def test_a_corpus_of_json_lines_is_its_texts(ending, tmp_path):
     for text in texts:
         buffer.write(json.dumps({"id": 1, "text": text}) + "\n")
     file = write(tmp_path / f"a.jsonl{ending}", buffer.getvalue().encode())
-    assert files.corpus(str(file)) == texts
+    assert list(files.corpus(str(file)).read()) == texts
 
 
 @pytest.mark.parametrize("line", ["{}", '{"text": null}', '{"text": 5}', '{"text": ["a"]}'])

@@ -106,7 +106,8 @@ def test_one_pretraining_serves_seeds_and_modes(make):
     assert len(entries("features")) == 3  # one a split, of both frozen runs
     go(make(*QUICK, "pretrain.seed=1"))
     assert len(entries("encoder")) == 2
-    assert len(entries("tokenizer")) == len(entries("packed")) == 1  # know no seed
+    assert len(entries("tokenizer")) == len(entries("tokens")) == 1  # know no seed
+    assert len(entries("packed")) == 2  # pairs are drawn
 
 
 def test_two_at_once_compute_one_run(make, monkeypatch):

@@ -1,10 +1,12 @@
 """A task and a corpus small enough for a test: three topics told apart by their words."""
 
 import functools
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
-from bertbench.types import Split, TaskData
+from bertbench.types import Rows, Split, TaskData, Tokens
 
 TOPICS = {
     "sport": ["match", "goal", "team", "coach", "league", "score"],
@@ -63,3 +65,23 @@ def nothing() -> list[str]:
 def broken() -> TaskData:
     """Fail as a bug does."""
     raise RuntimeError("a bug in the task")
+
+
+def tokens(texts, tokenizer) -> Tokens:
+    """Return a tokenised corpus that lies in memory."""
+    from bertbench.data.tokenise import open_tokens, tokenise
+
+    with tempfile.TemporaryDirectory() as folder:
+        tokenise(texts, tokenizer, Path(folder), deduplicate=False, work=None, processes=1)
+        return Tokens(*(np.array(array) for array in open_tokens(Path(folder))))
+
+
+def rows(texts, tokenizer, vocabulary, *, length=32, packing="full_sentences", **more) -> Rows:
+    """Return the packed rows of some texts."""
+    from bertbench.data import packed
+    from bertbench.data import packing as packings
+
+    stream = tokens(texts, tokenizer)
+    documents = np.arange(len(stream.documents) - 1)
+    sequences = getattr(packings, packing)(stream, documents, length=length, seed=0, **more)
+    return packed.in_memory(sequences, stream, vocabulary, length=length)

@@ -14,6 +14,7 @@ Examples
   python -m bertbench model=bert pretrain.tokens=5_000_000 mode.pooling=mean name=longer
 
 Commands
+  inspect  look at tokens (inspect pairs), at predictions (mask), at what pretraining reads (batch)
   report   write the comparison sheet of the runs kept in this folder
   status   what became of each job of the last sweep
   store    list encoders and other expensive things; store prune removes the unused

@@ -13,11 +13,13 @@ from bertbench.checks import check_name
 from bertbench.errors import UserError
 from bertbench.locks import locked
 from bertbench.report.collect import Evidence, collect
+from bertbench.report.curves import pretraining_figure
 from bertbench.report.figures import comparison_figure
 from bertbench.report.rows import make_tables
-from bertbench.report.sheet import plain_table, render
+from bertbench.report.sheet import encoders_of, plain_table, render
 from bertbench.store import RUNS
 
+CURVES = "pretraining.png"
 CONTENTS = "sheet.json"  # which runs a sheet is of, and the commands that made them
 
 
@@ -60,7 +62,7 @@ def _of_name(evidence: list[Evidence], name: str, keys: set[str]) -> list[Eviden
 def write_sheet(
     *, uri: str, experiment: str, name: str, keys: set[str], command: str, kept: Path
 ) -> str:
-    """Write results/<name>/: sheet.md, a figure a table, records.jsonl, predictions.parquet, sheet.json.
+    """Write results/<name>/: sheet.md, figures, records.jsonl, predictions.parquet, sheet.json.
 
     A sheet of that name that is there already grows: its runs stay in it.
 
@@ -101,13 +103,14 @@ def _write(evidence: list[Evidence], name: str, commands: list[str]) -> str:
     for number, table in enumerate(tables, start=1):
         figures.append(f"comparison_{number}.png")
         comparison_figure(table, folder / figures[-1])
-    sheet = render(tables, name=name, commands=commands, figures=figures)
+    curves = CURVES if pretraining_figure(encoders_of(tables), folder / CURVES) else None
+    sheet = render(tables, name=name, commands=commands, figures=figures, curves=curves)
     (folder / "sheet.md").write_text(sheet, encoding="utf-8")
     _write_raw(evidence, folder)
     contents = {"keys": [e.record.key for e in evidence], "commands": commands}
     (folder / CONTENTS).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
-    for old in final.glob("comparison_*.png"):
-        if old.name not in figures:
+    for old in (*final.glob("comparison_*.png"), *final.glob(CURVES)):
+        if old.name not in (*figures, curves):
             old.unlink()
     for path in folder.iterdir():
         path.replace(final / path.name)

@@ -6,50 +6,63 @@ import numpy as np
 import torch
 
 from bertbench.runtime import numpy_generator
-from bertbench.types import Batch, Vocabulary
+from bertbench.types import Batch, Rows, Vocabulary
 
 
 class CorpusBatches:
     """Packed rows in, one `Batch` a step out, endlessly; each epoch has its own order.
 
     Args:
-        rows: int32, (S, L).
+        rows: S sequences of L tokens.
         vocabulary: Says which ids are special.
         batch_size: Sequences a step; the last batch of an epoch may be smaller.
         seed: Of the order.
     """
 
-    def __init__(
-        self, rows: np.ndarray, vocabulary: Vocabulary, *, batch_size: int, seed: int
-    ) -> None:
+    def __init__(self, rows: Rows, vocabulary: Vocabulary, *, batch_size: int, seed: int) -> None:
         self.rows, self.vocabulary, self.batch_size, self.seed = rows, vocabulary, batch_size, seed
-        self.steps_per_epoch = -(-len(rows) // batch_size)
+        self.steps_per_epoch = -(-len(rows.ids) // batch_size)
         self._epoch, self._order = -1, np.arange(0)
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of `step` (from 0)."""
+    def __call__(self, step: int, spent: float = 0.0) -> Batch:
+        """Return the batch of `step` (from 0), before which `spent` of the budget was gone."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             generator = numpy_generator(self.seed, "corpus order", epoch)
-            self._epoch, self._order = epoch, generator.permutation(len(self.rows))
+            self._epoch, self._order = epoch, generator.permutation(len(self.rows.ids))
         start = place * self.batch_size
-        return as_batch(
-            self.rows, self._order[start : start + self.batch_size], self.vocabulary, epoch=epoch
-        )
+        chosen = self._order[start : start + self.batch_size]
+        return as_batch(self.rows, chosen, self.vocabulary, epoch=epoch, spent=spent)
 
 
-def as_batch(rows: np.ndarray, chosen: np.ndarray, vocabulary: Vocabulary, *, epoch: int) -> Batch:
-    """Make a `Batch` of some rows.
+def as_batch(
+    rows: Rows, chosen: np.ndarray, vocabulary: Vocabulary, *, epoch: int, spent: float = 0.0
+) -> Batch:
+    """Make a `Batch` of some rows, as long as the longest of them.
 
     Args:
-        rows: int32, (S, L).
+        rows: S sequences of up to L tokens, padded.
         chosen: int64, (B,): which rows.
         vocabulary: Says which ids are special.
         epoch: How often the corpus has been read before.
+        spent: Share of the training's budget, in [0, 1).
     """
-    ids = torch.from_numpy(rows[chosen].astype(np.int64))
-    maskable = ~torch.isin(ids, torch.tensor(vocabulary.special))
-    return Batch(ids, ids != vocabulary.pad, maskable, torch.from_numpy(chosen), epoch)
+    ids = rows.ids[chosen].astype(np.int64)  # (B, L)
+    real = ids != vocabulary.pad
+    length = int(real.sum(1).max(initial=1))
+    ids, real = ids[:, :length], real[:, :length]
+    segments = real & (np.arange(length) >= rows.second[chosen][:, None])
+    return Batch(
+        ids=torch.from_numpy(ids),
+        attention_mask=torch.from_numpy(real),
+        maskable=torch.from_numpy(~np.isin(ids, vocabulary.special)),
+        starts=torch.from_numpy(rows.starts[chosen][:, :length]),
+        segment_ids=torch.from_numpy(segments.astype(np.int64)),
+        related=torch.from_numpy(rows.related[chosen]),
+        sequence=torch.from_numpy(chosen),
+        epoch=epoch,
+        spent=spent,
+    )
 
 
 def bucketed(

@@ -1,6 +1,8 @@
-"""A file in, its text out: UTF-8, gzip or not, and never more than fits a limit."""
+"""A file in, its text out: UTF-8, gzip or not, and never more in memory than fits a limit."""
 
+import contextlib
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator
@@ -9,11 +11,12 @@ from typing import Any
 
 from bertbench.errors import UserError
 
-# A file is read whole and its texts are held as Python strings: beyond this, memory runs out somewhere
-# later and says less.
-LIMIT = 2 * 2**30  # bytes, also of what comes out of a .gz
+# What is held whole, as Python strings: beyond this, memory runs out somewhere later and says less.
+LIMIT = 2 * 2**30  # bytes of a file, also of what comes out of a .gz
+LONGEST = 64 * 2**20  # bytes of a line
 MOST = 1032  # bytes that one byte of deflate becomes at most: https://zlib.net/zlib_tech.html
 CHUNK = 2**20  # bytes
+MARK = "\ufeff"  # byte order mark
 
 
 def read_text(file: Path) -> str:
@@ -22,39 +25,24 @@ def read_text(file: Path) -> str:
     Raises:
         UserError: The file is too large, damaged, no UTF-8, or may not be read.
     """
-    try:
+    with _named_errors(file):
         _check_size(file)
-        raw = (
-            gzip.decompress(file.read_bytes())
-            if file.suffix.lower() == ".gz"
-            else file.read_bytes()
-        )
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(
-            f"{file} cannot be unpacked ({error}): it is damaged or no gzip, so make it again"
-        ) from error
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from error
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{file} is not UTF-8 text (byte {error.start}): convert it first"
-        ) from error
-    if "\0" in text:
-        raise UserError(
-            f"{file} is not UTF-8 text (byte {raw.index(0)} is zero): convert it first"
-        )
-    return text.removeprefix("\ufeff")
+        with _open(file) as stream:
+            raw = stream.read()
+    return _decode(raw, file, start=0).removeprefix(MARK)
 
 
-def json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the number and the object of each line that is not blank.
+def json_lines(file: Path, *, held: bool = True) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number and the object of each line that is not blank, one by one.
+
+    Args:
+        file: .gz is unpacked, a byte order mark is left out.
+        held: Whether the caller keeps all of them, so that a file over the limit is refused.
 
     Raises:
-        UserError: The file cannot be read, or a line is no JSON object.
+        UserError: The file cannot be read or is too large, or a line is no JSON object.
     """
-    for number, line in enumerate(read_text(file).split("\n"), start=1):
+    for number, line in _lines(file, held=held):
         if not line.strip():
             continue
         try:
@@ -69,10 +57,58 @@ def json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, value
 
 
+def _lines(file: Path, *, held: bool) -> Iterator[tuple[int, str]]:
+    """Yield the number and the text of each line; only a line feed ends one."""
+    with _named_errors(file):
+        if held:
+            _check_size(file)
+        with _open(file) as stream:
+            number, start = 1, 0
+            while raw := stream.readline(LONGEST + 1):
+                if len(raw) > LONGEST:
+                    raise UserError(
+                        f"{file}, line {number} is longer than {LONGEST / 2**20:g} MiB: cut it into several"
+                    )
+                line = _decode(raw, file, start=start)
+                yield number, line.removeprefix(MARK) if number == 1 else line
+                number, start = number + 1, start + len(raw)
+
+
+def _open(file: Path) -> gzip.GzipFile | io.BufferedReader:
+    return gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb")
+
+
+@contextlib.contextmanager
+def _named_errors(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(
+            f"{file} cannot be unpacked ({error}): it is damaged or no gzip, so make it again"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _decode(raw: bytes, file: Path, *, start: int) -> str:
+    """Return the text of bytes that begin at byte `start` of a file."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{file} is not UTF-8 text (byte {start + error.start}): convert it first"
+        ) from error
+    if "\0" in text:
+        raise UserError(
+            f"{file} is not UTF-8 text (byte {start + raw.index(0)} is zero): convert it first"
+        )
+    return text
+
+
 def _check_size(file: Path) -> None:
     """Refuse a file over the limit without holding what is in it."""
     size = file.stat().st_size
-    if file.suffix == ".gz" and size * MOST > LIMIT:
+    if file.suffix.lower() == ".gz" and size * MOST > LIMIT:
         size = 0
         with gzip.open(file) as stream:
             while size <= LIMIT and (chunk := stream.read(CHUNK)):

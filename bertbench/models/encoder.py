@@ -1,4 +1,4 @@
-"""Two thin wrappers on transformers' models: states of every layer, and logits of chosen positions."""
+"""Two thin wrappers on transformers' models: states of every layer; logits of positions and of pairs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,12 +7,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from bertbench.errors import UserError
+from bertbench.models import pairs
+from bertbench.types import Batch
 
 Head = Callable[[Any, Tensor], Tensor]
 
 # How each family's masked-language-model class maps states (N, D) to logits (N, V).
 MLM_HEADS: dict[str, Head] = {
-    "bert": lambda model, states: model.cls(states),
+    "bert": lambda model, states: model.cls.predictions(states),
     "roberta": lambda model, states: model.lm_head(states),
     "albert": lambda model, states: model.predictions(states),
     "distilbert": lambda model, states: model.vocab_projector(
@@ -33,26 +35,32 @@ class Encoder(nn.Module):
         self.backbone = backbone
         config: Any = backbone.config
         self.width: int = config.hidden_size
+        self.segments: bool = getattr(config, "type_vocab_size", 1) > 1
         self.depth: int = config.num_hidden_layers
 
-    def forward(self, ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, ids: Tensor, attention_mask: Tensor, segment_ids: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Return `depth` + 1 tensors (B, L, D): the embeddings, then each layer's output.
 
         Args:
             ids: int64, (B, L).
             attention_mask: bool, (B, L); False on padding.
+            segment_ids: int64, (B, L); None is one segment. A family without segments leaves them out.
         """
+        more = {"token_type_ids": segment_ids} if self.segments and segment_ids is not None else {}
         output = self.backbone(
-            input_ids=ids, attention_mask=attention_mask, output_hidden_states=True
+            input_ids=ids, attention_mask=attention_mask, output_hidden_states=True, **more
         )
         return output.hidden_states
 
 
 class LanguageModel(nn.Module):
-    """An encoder with its masked-language-model head.
+    """An encoder with its masked-language-model head, and a pair head where the model has one.
 
     Args:
-        model: One of transformers' ...ForMaskedLM; the encoder inside it is shared, not copied.
+        model: One of transformers' ...ForMaskedLM or ...ForPreTraining; the encoder inside it is shared,
+            not copied.
 
     Raises:
         UserError: A family whose head is not known here.
@@ -73,6 +81,21 @@ class LanguageModel(nn.Module):
     def logits(self, states: Tensor) -> Tensor:
         """Return logits (N, V) of states (N, D)."""
         return self._head(self.model, states)
+
+    def encode(self, ids: Tensor, batch: Batch) -> tuple[Tensor, ...]:
+        """Return the states of every layer (B, L, D) of some ids in the place of a batch's own.
+
+        Args:
+            ids: int64, (B, L), such as those with masks.
+            batch: Says what is padding and which segment a token is of.
+        """
+        device = next(self.parameters()).device
+        mask, segments = batch.attention_mask.to(device), batch.segment_ids.to(device)
+        return self.encoder(ids.to(device), mask, segments)
+
+    def pair_logits(self, states: Tensor) -> Tensor:
+        """Return logits (B, 2), FOLLOWS and NOT, of the last layer's states (B, L, D)."""
+        return pairs.logits(self.model, states)
 
 
 def positions(backbone: PreTrainedModel) -> int:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from transformers import (
     AlbertConfig,
     AutoModelForMaskedLM,
+    AutoModelForPreTraining,
     BertConfig,
     DistilBertConfig,
     PreTrainedConfig,
@@ -13,8 +14,11 @@ from transformers import (
 )
 
 from bertbench.errors import UserError
+from bertbench.models import pairs as pair_heads
 from bertbench.runtime import seeded
 from bertbench.types import Vocabulary
+
+PAIR_FAMILIES = ("bert", "albert")  # whose pretraining class has a pair head
 
 
 class Shape(NamedTuple):
@@ -100,8 +104,13 @@ def distilbert(shape: Shape, vocabulary: Vocabulary, *, dropout: float) -> Disti
     )
 
 
-def initialise(config: PreTrainedConfig, *, seed: int) -> PreTrainedModel:
+def initialise(config: PreTrainedConfig, *, seed: int, pairs: bool = False) -> PreTrainedModel:
     """Return a masked-language model with random weights: seed first, then build.
+
+    Args:
+        config: Of one family.
+        seed: Of the weights.
+        pairs: Whether it also tells if two segments follow each other.
 
     Raises:
         UserError: The width cannot be shared out among the heads.
@@ -111,4 +120,8 @@ def initialise(config: PreTrainedConfig, *, seed: int) -> PreTrainedModel:
             f"scale.width={config.hidden_size} is no multiple of scale.heads={config.num_attention_heads}"
         )
     with seeded(seed, "weights"):
-        return AutoModelForMaskedLM.from_config(config)
+        own = pairs and config.model_type in PAIR_FAMILIES
+        model = (AutoModelForPreTraining if own else AutoModelForMaskedLM).from_config(config)
+        if pairs:
+            pair_heads.add_head(model)
+        return model

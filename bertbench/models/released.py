@@ -36,12 +36,13 @@ KNOWN_PACKAGES = {
 }
 
 
-def locate(source: str | None, *, recipe: str) -> Path:
+def locate(source: str | None, *, recipe: str, place: str = "weights.source") -> Path:
     """Return the folder of ready-made weights; imports neither torch nor transformers.
 
     Args:
         source: See the module. None where the model has no released weights at this scale.
         recipe: Model and scale, for the error.
+        place: Which setting named it, for the error.
 
     Raises:
         UserError: There are none, the package is missing or altered, the hub is out of reach, or the
@@ -57,7 +58,7 @@ def locate(source: str | None, *, recipe: str) -> Path:
     if Path(source).is_dir():
         return checked(Path(source).absolute())
     if source.startswith(("/", ".", "~")) or source.count("/") > 1:
-        raise UserError(f"weights.source={source} is no folder here")
+        raise UserError(f"{place}={source} is no folder here")
     return checked(_on_hub(source))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bertbench.budget import Budget
+from bertbench.budget import Budget, Spent
 from bertbench.data.batching import bucketed
 from bertbench.data.encoding import Encoding, Windows, lengths
 from bertbench.errors import UserError
@@ -115,7 +115,7 @@ class Full:
         )
         best = Best(history)
 
-        def after_step(step: int) -> None:
+        def after_step(step: int, before: Spent, spent: Spent) -> None:  # noqa: ARG001
             if step % between and step != steps:
                 return
             probabilities = fitted.predict_encoded(validation)
@@ -203,7 +203,7 @@ class TaskBatches:
         self._epoch, self._rows = 0, self._order(0)
         self.steps_per_epoch = len(self._rows)
 
-    def __call__(self, step: int) -> tuple[tuple[Windows, Tensor], int]:
+    def __call__(self, step: int, spent: float = 0.0) -> tuple[tuple[Windows, Tensor], int]:  # noqa: ARG002
         """Return (windows, labels) of `step` (from 0), and the tokens in it."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:

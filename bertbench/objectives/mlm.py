@@ -1,17 +1,16 @@
 """Masked language modelling."""
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bertbench.models.encoder import LanguageModel
-from bertbench.types import IGNORE, Batch, Masking
+from bertbench.tally import Tally, masked_words, means
+from bertbench.types import Batch, Masked, Masking
 
 
 class MaskedLM(nn.Module):
     """Predict the original id of every picked token.
 
-    Source: Devlin et al. (2019), https://arxiv.org/abs/1810.04805, section 3.1.
+    Source: Devlin et al. (2019), https://arxiv.org/abs/1810.04805, section 3.1, task 1.
 
     Args:
         model: Encoder and head.
@@ -28,19 +27,11 @@ class MaskedLM(nn.Module):
         A batch in which nothing was picked has a loss of zero, with gradients of zero. Masks are
         made on the CPU, whatever the device, so that they are the same everywhere.
         """
-        masked = self.masking(batch)
-        device = next(self.model.parameters()).device
-        ids, labels = masked.ids.to(device), masked.labels.to(device)
-        states = self.model.encoder(ids, batch.attention_mask.to(device))[-1]  # (B, L, D)
-        predicted = labels != IGNORE  # (B, L), N of them True
-        logits = self.model.logits(states[predicted]).float()  # (N, V)
-        targets = labels[predicted]  # (N,)
-        count = targets.numel()
-        total = F.cross_entropy(logits, targets, reduction="sum")
-        loss = total / max(count, 1)
-        correct = (logits.argmax(-1) == targets).sum()
-        return loss, {
-            "loss": loss.detach(),
-            "accuracy": correct / max(count, 1),
-            "predicted": torch.tensor(float(count)),
-        }
+        tally = self.tally(batch, self.masking(batch))
+        loss = tally["mlm_loss"].mean
+        return loss, {"loss": loss.detach()} | means(tally)
+
+    def tally(self, batch: Batch, masked: Masked) -> Tally:
+        """Return loss and accuracy over the predicted tokens."""
+        states = self.model.encode(masked.ids, batch)[-1]  # (B, L, D)
+        return masked_words(self.model, states, masked.labels.to(states.device))

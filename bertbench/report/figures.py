@@ -20,7 +20,7 @@ def comparison_figure(table: "Table", path: Path) -> None:
         table: Rows, best first.
         path: Of a .png or .svg.
     """
-    figure = _figure(width=8, height=1.3 + 0.36 * len(table.rows))
+    figure = new_figure(width=8, height=1.3 + 0.36 * len(table.rows))
     axes = figure.subplots()
     for place, row in enumerate(reversed(table.rows)):
         colour = BASELINE if row.is_linear else ENCODER
@@ -41,7 +41,7 @@ def comparison_figure(table: "Table", path: Path) -> None:
     axes.set_title(f"{table.task}: {table.size}", fontsize=10)
     axes.grid(axis="x", color=FAINT, alpha=0.4, linewidth=0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def confusion_figure(counts: np.ndarray, classes: list[str], path: Path) -> None:
@@ -53,7 +53,7 @@ def confusion_figure(counts: np.ndarray, classes: list[str], path: Path) -> None
         path: Of a .png or .svg.
     """
     size = 2.2 + 0.55 * min(len(classes), 30)
-    figure = _figure(width=size + 0.6, height=size)
+    figure = new_figure(width=size + 0.6, height=size)
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -65,17 +65,17 @@ def confusion_figure(counts: np.ndarray, classes: list[str], path: Path) -> None
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
     """Return a figure that belongs to no window and no global state."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
     """Write without dates and with a fixed salt, so that the bytes depend on the numbers alone.
 
     Names are shown as they are: a class called "$$" is no formula.

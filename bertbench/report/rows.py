@@ -4,12 +4,14 @@ import json
 from dataclasses import dataclass
 
 from bertbench.metrics import find
-from bertbench.records import RunRecord
+from bertbench.records import Json, RunRecord
 from bertbench.report.collect import Evidence
 from bertbench.report.stats import Difference, Summary, paired_difference, summarise
 from bertbench.tracking.delivery import flatten
 
 LINEAR = "tfidf"
+SPOKEN = ("corpus", "packing")  # words that stand in no name unless it needs them
+FINGERPRINTS, FINGERPRINTS_BELOW = ("source",), (".corpus", ".source")  # say nothing to a reader
 
 
 @dataclass(frozen=True)
@@ -121,31 +123,54 @@ def _size(record: RunRecord) -> str:
 
 def _labels(records: dict[str, RunRecord]) -> dict[str, str]:
     """Name each row; rows that would share a name get the settings in which they differ."""
-    plain = {key: label(record) for key, record in records.items()}
-    named = {}
-    for key, name in plain.items():
-        twins = [other for other, its in plain.items() if its == name]
-        settings = {
-            twin: flatten(records[twin].science) | {"corpus": records[twin].recipe.get("corpus")}
-            for twin in twins
-        }
+    names = {key: label(record) for key, record in records.items()}
+    settings = {
+        key: {k: v for k, v in flatten(record.science).items() if k.split(".")[-1] != "seed"}
+        for key, record in records.items()
+    }
+    return told_apart(names, records, settings)
+
+
+def told_apart(
+    names: dict[str, str], records: dict[str, RunRecord], settings: dict[str, Json]
+) -> dict[str, str]:
+    """Add to names that are alike the settings in which their bearers differ.
+
+    Args:
+        names: A name a key.
+        records: A record a key, for the words of its corpus and packing.
+        settings: Flat settings a key.
+    """
+    told = {
+        key: settings[key]
+        | {w: records[key].recipe[w] for w in SPOKEN if w in records[key].recipe}
+        for key in names
+    }
+    found = {}
+    for key, name in names.items():
+        mine, twins = told[key], [other for other, its in names.items() if its == name]
         differing = [
             setting
-            for setting in settings[key]
-            if not (setting.endswith((".seed", ".corpus", ".source")) or setting == "seed")
-            and len({json.dumps(settings[t].get(setting)) for t in twins}) > 1
+            for setting in mine
+            if not (setting in FINGERPRINTS or setting.endswith(FINGERPRINTS_BELOW))
+            and len({json.dumps(told[twin].get(setting)) for twin in twins}) > 1
         ]
-        shown = [f"{s.removeprefix('encoder.')}={settings[key][s]}" for s in differing]
-        named[key] = " ".join([name, *shown])
-    return named
+        if "packing" in differing:  # one word for its settings
+            differing = [s for s in differing if "pretrain.packing." not in s]
+        shown = [f"{s.removeprefix('encoder.')}={mine[s]}" for s in differing]
+        found[key] = " ".join([name, *shown])
+    return found
 
 
 def label(record: RunRecord) -> str:
     """Return the words of a recipe and its mode."""
-    if record.mode == LINEAR:
-        return "TF-IDF"
+    return "TF-IDF" if record.mode == LINEAR else f"{encoder_words(record)} · {record.mode}"
+
+
+def encoder_words(record: RunRecord) -> str:
+    """Return the words of the recipe of an encoder."""
     named = ("model", "scale", "weights", "source")
     words = [record.recipe[name] for name in named if name in record.recipe]
     if "objective" in record.recipe:
         words.append(f"{record.recipe['objective']}/{record.recipe['masking']}")
-    return " ".join([*dict.fromkeys(words), "·", record.mode])  # minilm's scale is minilm too
+    return " ".join(dict.fromkeys(words))  # minilm's scale is minilm too

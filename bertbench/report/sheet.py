@@ -1,7 +1,9 @@
 """Tables in, the markdown of a comparison sheet out: the answer first, then the evidence."""
 
 from bertbench.metrics import find
-from bertbench.records import fingerprint
+from bertbench.report.curves import caption
+from bertbench.report.encoders import Encoder, find_encoders
+from bertbench.report.pretraining import plain_encoders, plateaus, section
 from bertbench.report.rows import Row, Table
 from bertbench.report.stats import Summary, half_width
 
@@ -17,7 +19,14 @@ NOTES = """\
 - Training seconds include the choices made on validation. All seconds were measured on the machine below."""
 
 
-def render(tables: list[Table], *, name: str, commands: list[str], figures: list[str]) -> str:
+def render(
+    tables: list[Table],
+    *,
+    name: str,
+    commands: list[str],
+    figures: list[str],
+    curves: str | None = None,
+) -> str:
     """Return the sheet.
 
     Args:
@@ -25,12 +34,23 @@ def render(tables: list[Table], *, name: str, commands: list[str], figures: list
         name: Title.
         commands: What made the runs.
         figures: A picture's file name a table.
+        curves: The file name of the picture of the pretrainings, if there is one.
     """
+    encoders = encoders_of(tables)
+    names = {encoder.key: encoder.name for encoder in encoders}
     parts = [f"# {name}", ""]
     for table, figure in zip(tables, figures, strict=True):
         parts += [f"## {table.task}: {table.size}", "", verdict(table), ""]
         parts += [*_table(table), "", f"![test {table.metric} of each row]({figure})", ""]
-        parts += _plateaus(table)
+        parts += plateaus((run.record for row in table.rows for run in row.runs), names)
+    parts += section(encoders)
+    if curves is not None:
+        parts += [
+            f"![held-out loss against pretraining tokens]({curves})",
+            "",
+            caption(encoders),
+            "",
+        ]
     parts += [
         "## How to read this",
         "",
@@ -43,6 +63,13 @@ def render(tables: list[Table], *, name: str, commands: list[str], figures: list
         "",
     ]
     return "\n".join([*parts, *_environment(tables), ""])
+
+
+def encoders_of(tables: list[Table]) -> list[Encoder]:
+    """Return each encoder behind the tables that was pretrained here."""
+    return find_encoders(
+        [run.record for table in tables for row in table.rows for run in row.runs]
+    )
 
 
 def verdict(table: Table) -> str:
@@ -91,7 +118,7 @@ def number(summary: Summary | None) -> str:
 
 
 def plain_table(tables: list[Table]) -> str:
-    """Return the tables for a terminal: row, score, difference, cost."""
+    """Return the tables for a terminal: row, score, difference, cost; what pretraining came to."""
     lines = []
     for table in tables:
         head = ("row", f"test {table.metric}", "vs TF-IDF", "train s", "ms/text")
@@ -114,7 +141,7 @@ def plain_table(tables: list[Table]) -> str:
             ]
             lines.append("  ".join(cells).rstrip())
         lines += ["", verdict(table).replace("**", "")]
-    return "\n".join(lines)
+    return "\n".join([*lines, *plain_encoders(encoders_of(tables))])
 
 
 def _table(table: Table) -> list[str]:
@@ -167,30 +194,6 @@ def _difference(row: Row) -> list[str]:
 def _points(summary: Summary) -> str:
     spread = "" if summary.spread is None else f" ± {summary.spread:.3f}"
     return f"{summary.mean:+.3f}{spread}"
-
-
-def _plateaus(table: Table) -> list[str]:
-    """Name the pretrainings that predict hardly better than word frequencies."""
-    seen: dict[str, str] = {}
-    for row in table.rows:
-        for run in row.runs:
-            found = run.record.pretraining
-            if found.get("plateau") == 1:
-                words = run.record.recipe
-                seen[fingerprint(run.record.science["encoder"])] = (
-                    f"- {words['model']} {words['scale']} {words['objective']}/{words['masking']}, "
-                    f"{found['tokens']:,.0f} tokens: held-out loss {found['heldout_loss']:.2f} nats "
-                    f"against {found['unigram_loss']:.2f}, accuracy {found['heldout_accuracy']:.3f} "
-                    f"against {found['unigram_accuracy']:.3f}"
-                )
-    if not seen:
-        return []
-    text = (
-        "† **Pretraining stayed at the unigram plateau**: on held-out text the encoder predicts masked "
-        "tokens hardly better than word frequencies alone, so these rows say nothing of what a longer "
-        "pretraining would give."
-    )
-    return [text, "", *sorted(seen.values()), ""]
 
 
 def _reading(tables: list[Table]) -> list[str]:

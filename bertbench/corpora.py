@@ -1,0 +1,123 @@
+"""What an encoder descends from in, its tokenizer and packed corpus out, each made once and kept."""
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from bertbench import tokenizer as tokenizers
+from bertbench.config import Plain, build
+from bertbench.data import packed
+from bertbench.data.corpus import sample
+from bertbench.data.tokenise import describe, open_tokens, read_card, tokenise
+from bertbench.errors import UserError
+from bertbench.lineage import Lineage
+from bertbench.runtime import numpy_generator
+from bertbench.store import Store
+from bertbench.types import Rows, Tokens, Vocabulary
+
+logger = logging.getLogger(__name__)
+
+HELDOUT_SEED = 0  # the same documents are held out of every pretraining
+SAMPLED = 2**26  # characters of the corpus that a tokenizer is trained on, evenly spread over it
+
+
+class Documents(NamedTuple):
+    """A tokenised corpus, and which of its documents are for what."""
+
+    tokens: Tokens
+    train: np.ndarray  # int64
+    heldout: np.ndarray  # int64
+    card: Plain  # what is in it
+    recipe: Plain  # names its content
+
+
+def provide_tokenizer(lineage: Lineage, store: Store) -> PreTrainedTokenizerBase:
+    """Return the encoder's tokenizer: that of its ready-made weights, or one trained on the corpus."""
+    if lineage.tokenizer_source is not None:
+        return tokenizers.load(lineage.tokenizer_source)
+    corpus, settings = lineage.corpus, lineage.values["model"]["tokenizer"]
+    assert corpus is not None
+    assert lineage.tokenizer is not None
+
+    def make(folder: Path) -> None:
+        texts = list(sample(corpus, characters=SAMPLED))
+        build(settings, texts=texts).save_pretrained(folder)
+
+    return tokenizers.load(store.entry("tokenizer", lineage.tokenizer, make))
+
+
+def provide_documents(
+    lineage: Lineage, store: Store, tokenizer: PreTrainedTokenizerBase
+) -> Documents:
+    """Return the tokenised corpus of a pretraining, some of its documents held out.
+
+    Raises:
+        UserError: There are fewer than two documents.
+    """
+    corpus = lineage.corpus
+    assert corpus is not None
+    assert lineage.tokens is not None
+    # The tokenizer by its content: made again from the same recipe, by another version of its trainer,
+    # it could number its entries otherwise, and must not be given the tokens of the first.
+    vocabulary = tokenizers.vocabulary(tokenizer)
+    content = {"state": tokenizers.fingerprint(tokenizer), "ids": vocabulary._asdict()}
+    recipe = lineage.tokens | {"tokenizer": content}
+
+    def make(folder: Path) -> None:
+        card = tokenise(
+            corpus.read(),
+            tokenizer,
+            folder,
+            deduplicate=lineage.values["pretrain"]["deduplicate"],
+            work=store.partial("tokens", recipe),
+            processes=lineage.values["runtime"]["threads"],
+        )
+        logger.info("the corpus: %s", " ".join(describe(card).split("\n")))
+
+    folder = store.entry("tokens", recipe, make)
+    tokens = open_tokens(folder)
+    count = len(tokens.documents) - 1
+    train, heldout = split_documents(count, lineage.values["pretrain"]["heldout"])
+    return Documents(tokens, train, heldout, read_card(folder), recipe)
+
+
+def provide_rows(
+    lineage: Lineage, store: Store, documents: Documents, vocabulary: Vocabulary
+) -> tuple[Rows, Rows]:
+    """Return packed training and held-out rows."""
+    assert lineage.packed is not None
+    settings = lineage.values["pretrain"]
+    length, seed = settings["length"], settings["seed"]
+
+    def make(folder: Path) -> None:
+        for name, chosen in (("train", documents.train), ("heldout", documents.heldout)):
+            sequences = build(
+                lineage.values["packing"],
+                tokens=documents.tokens,
+                documents=chosen,
+                length=length,
+                seed=seed,
+            )
+            packed.write(sequences, documents.tokens, vocabulary, folder / name, length=length)
+
+    folder = store.entry("packed", lineage.packed | {"tokens": documents.recipe}, make)
+    return packed.read(folder / "train"), packed.read(folder / "heldout")
+
+
+def split_documents(documents: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of training and of held-out documents: at least one of each.
+
+    Raises:
+        UserError: There are fewer than two documents.
+    """
+    if documents < 2:
+        raise UserError(
+            f"the corpus has {documents} document, but pretraining needs one to train on and another "
+            "to measure on: add documents"
+        )
+    count = min(max(round(documents * share), 1), documents - 1)
+    order = numpy_generator(HELDOUT_SEED, "heldout documents").permutation(documents)
+    return np.sort(order[count:]), np.sort(order[:count])

@@ -29,7 +29,8 @@ def main() -> None:
         if type(error).__module__.partition(".")[0] not in SETTINGS:
             raise
         sentence = import_module("bertbench.door").sentence(error)
-        print(f"bertbench: {sentence}", file=sys.stderr)
+        visible = import_module("bertbench.inspection.columns").visible
+        print(f"bertbench: {visible(sentence)}", file=sys.stderr)
         code = 2
     sys.exit(code)
 

@@ -164,8 +164,8 @@ def _teacher(values: Plain, source: Path | None) -> tuple[Path | None, Lineage |
         return folder, None
     if source is not None:
         raise UserError(
-            f"weights.source={values['weights']['source']} brings a tokenizer that a teacher made here would "
-            "not have: name a teacher that has it with objective.teacher=PATH"
+            f"weights.source={values['weights']['source']} brings a tokenizer that a teacher made here "
+            "would not have: name a teacher that has it with objective.teacher=PATH"
         )
     recipe = composed([f"model={TEACHER}"])
     model = recipe["model"] | {"tokenizer": values["model"]["tokenizer"]}

@@ -107,6 +107,20 @@ def test_a_row_is_cut_between_any_two_of_its_sentences_alike(second, share):
 
 
 @every_kind
+def test_a_random_segment_begins_with_any_sentence_and_fills_the_row_if_it_can(kind):
+    """Ten sentences of four tokens a document, six a row; of single sentences the second is one too."""
+    stream = corpus([[4] * 10] * 300)
+    pairs = held(pack(kind, stream, second="random", share=1, length=24 + 3))
+    found = np.bincount([pair.second[0] % 40 // 4 for pair in pairs])
+    assert len(found) == 10
+    assert chisquare(found).pvalue > LIKELY
+    for first, second, _ in pairs:
+        room = 40 - second[0] % 40
+        wanted = 4 if kind == "sentences" else 24 - len(first)
+        assert len(second) == min(room, wanted)
+
+
+@every_kind
 @every_second
 @pytest.mark.parametrize("room", [5, 24, 61])
 def test_of_too_long_pairs_the_longer_segment_loses_tokens_as_in_the_released_code(

@@ -202,7 +202,9 @@ def _text(kind: str, found: Plain) -> str:
 
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     width = max(shutil.get_terminal_size(SCREEN).columns, NARROW)
-    return getattr(show, kind)(found, width=width, colour=colour)
+    text: str = getattr(show, kind)(found, width=width, colour=colour)
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, errors="backslashreplace").decode(encoding)
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""A model's name and overrides in, what its encoder descends from out; imports neither torch nor the like."""
+"""A model's name and overrides in, what its encoder descends from out, without loading torch."""
 
 import shlex
 from dataclasses import dataclass

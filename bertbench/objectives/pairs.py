@@ -17,9 +17,9 @@ class PairedLM(nn.Module):
     """Predict every picked token, and tell real pairs of segments from others.
 
     With pairs whose second segment may come from another document this is next sentence prediction:
-    Devlin et al. (2019), https://arxiv.org/abs/1810.04805, section 3.1, task 2, and section A.2. With segments
-    that may be swapped it is sentence order prediction: Lan et al. (2020),
-    https://arxiv.org/abs/1909.11942, section 3.1. The losses are added: section A.2.
+    Devlin et al. (2019), https://arxiv.org/abs/1810.04805, section 3.1, task 2, and section A.2, which
+    adds the losses. With segments that may be swapped it is sentence order prediction: Lan et al.
+    (2020), https://arxiv.org/abs/1909.11942, section 3.1.
 
     Args:
         model: Encoder, masked-language-model head and pair head.

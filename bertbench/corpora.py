@@ -21,7 +21,7 @@ from bertbench.types import Rows, Tokens, Vocabulary
 logger = logging.getLogger(__name__)
 
 HELDOUT_SEED = 0  # the same documents are held out of every pretraining
-SAMPLED = 2**26  # characters of the corpus that a tokenizer is trained on, evenly spread over it
+SAMPLED = 2**25  # characters of the corpus that a tokenizer is trained on, evenly spread over it
 
 
 class Documents(NamedTuple):

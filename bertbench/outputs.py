@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from bertbench.config import Plain
 from bertbench.metrics import confusion
 from bertbench.plan import Plan, written_split
 from bertbench.records import RunRecord
@@ -16,8 +17,16 @@ from bertbench.tracking.protocol import Run
 from bertbench.types import Outcome, Split, TaskData
 
 
-def keep(run: Run, record: RunRecord, plan: Plan, outcome: Outcome) -> None:
-    """Write a run's files and hand them to the tracker; the record comes last, it makes the run."""
+def keep(run: Run, record: RunRecord, plan: Plan, outcome: Outcome, *, card: Plain | None) -> None:
+    """Write a run's files and hand them to the tracker; the record comes last, it makes the run.
+
+    Args:
+        run: Takes the files.
+        record: Of the run.
+        plan: What was run.
+        outcome: Of its mode.
+        card: What is in the corpus of its pretraining, if there was one.
+    """
     data = plan.data
     run.table(
         pd.DataFrame(
@@ -37,6 +46,8 @@ def keep(run: Run, record: RunRecord, plan: Plan, outcome: Outcome) -> None:
         table = confusion(data.test.labels, outcome.test)
         confusion_figure(table, data.classes, folder / "confusion.png")
         _json(folder / "split.json", written_split(data))
+        if card is not None:
+            _json(folder / "corpus.json", card)
         (folder / "config.yaml").write_text(yaml.safe_dump(plan.values, sort_keys=False))
         for path in sorted(folder.iterdir()):
             run.file(path, "model" if path.is_dir() else "")

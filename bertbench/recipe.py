@@ -31,6 +31,17 @@ UNSPACED = 0.05  # share of letters without spaces from which a corpus is not on
 STATS, MEASURES = "pretraining.json", "intrinsic.json"
 
 
+class Made(NamedTuple):
+    """An encoder, and what its making came to."""
+
+    folder: Path  # in transformers' format
+    stats: dict[
+        str, float
+    ]  # of `pretrain`, and of `measure` under `intrinsic/`; empty without training
+    curve: list[dict[str, float]]  # what was measured on held-out rows meanwhile
+    card: Plain | None  # what is in the corpus
+
+
 class Means(NamedTuple):
     """What the making of an encoder uses."""
 
@@ -42,8 +53,8 @@ class Means(NamedTuple):
 
 def provide_encoder(
     lineage: Lineage, store: Store, compute: Compute, log: Log, checkpoints: Checkpoints
-) -> tuple[Path, dict[str, float]]:
-    """Return the folder of an encoder, and what its pretraining came to.
+) -> Made:
+    """Return an encoder, and what its pretraining came to.
 
     Args:
         lineage: What it descends from.
@@ -51,14 +62,10 @@ def provide_encoder(
         compute: Device and precision of a pretraining.
         log: Receives the metrics of a pretraining that runs now.
         checkpoints: How often a pretraining keeps its state.
-
-    Returns:
-        Folder in transformers' format, and the numbers of `pretrain`, with those of `measure` under
-        `intrinsic/`; empty without pretraining.
     """
     train, reset = (lineage.values["weights"][name] for name in ("train", "reset"))
     if lineage.source is not None and not (train or reset):
-        return lineage.source, {}
+        return Made(lineage.source, {}, [], None)
 
     def named(values: dict[str, float], step: int) -> None:
         log({f"pretrain/{name}": value for name, value in values.items()}, step)
@@ -68,27 +75,25 @@ def provide_encoder(
 
     def make(folder: Path) -> None:
         model, tokenizer = _start(lineage, store)
-        history, stats = History(named), {}
+        history, stats, card = History(named), {}, None
         if train:
-            stats = _pretrain(lineage, means, model, tokenizer, history, place)
+            stats, card = _pretrain(lineage, means, model, tokenizer, history, place)
         checkpoint.save(model.cpu(), tokenizer, folder)
-        kept = {"stats": stats, "log": history.lines}
+        kept = {"stats": stats, "log": history.lines, "corpus": card}
         (folder / STATS).write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
     folder = store.entry("encoder", lineage.encoder, make)
     kept = json.loads((folder / STATS).read_text(encoding="utf-8"))
     for step, values in kept["log"]:  # the curve belongs to every run of this encoder
         named(values, step)
-    return folder, kept["stats"] | (_measured(lineage, store, compute, folder) if train else {})
+    measured = _measured(lineage, store, compute, folder) if train else {}
+    return Made(folder, kept["stats"] | measured, _curve(kept["log"]), kept.get("corpus"))
 
 
-def curve(folder: Path) -> list[dict[str, float]]:
-    """Return what was measured on held-out rows during the pretraining of an encoder of ours."""
-    path = folder / STATS
-    if not path.is_file():
-        return []
-    lines = json.loads(path.read_text(encoding="utf-8"))["log"]
-    return [values | {"step": step} for step, values in lines if "heldout_predicted" in values]
+def _curve(log: list[tuple[int, dict[str, float]]]) -> list[dict[str, float]]:
+    """Return what was measured on held-out rows, of one and the same sample of them."""
+    found = [values | {"step": step} for step, values in log if "heldout_predicted" in values]
+    return [v for v in found if v["heldout_predicted"] == found[0]["heldout_predicted"]]
 
 
 def _start(lineage: Lineage, store: Store) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -117,7 +122,8 @@ def _pretrain(
     tokenizer: PreTrainedTokenizerBase,
     history: History,
     place: Checkpoints,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], Plain]:
+    """Train `model` in place; return what came of it, and the card of the corpus."""
     values, store = lineage.values, means.store
     settings = values["pretrain"]
     if settings["length"] > positions(model):  # a released encoder's own, whatever the scale says
@@ -162,7 +168,7 @@ def _pretrain(
     )
     if "heldout_loss" not in stats:  # no masked word was predicted: the head is as it was made
         stats |= fit_head(language_model, rows, heldout, vocabulary, schedule, means.compute)
-    return stats
+    return stats, documents.card
 
 
 def _check_words(masking: object, card: Plain) -> None:
@@ -187,9 +193,10 @@ def _teacher(lineage: Lineage, means: Means, student: LanguageModel) -> dict[str
         def told(values: dict[str, float], step: int) -> None:
             means.log({f"teacher/{name}": value for name, value in values.items()}, step)
 
-        folder, _ = provide_encoder(
+        made = provide_encoder(
             lineage.teacher, means.store, means.compute, told, means.checkpoints
         )
+        folder = made.folder
     if folder is None:
         return {}
     teacher = LanguageModel(checkpoint.load(folder))

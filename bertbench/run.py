@@ -76,15 +76,16 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
     from bertbench import metrics, outputs, runtime
     from bertbench.models.released import identity
     from bertbench.progress import Checkpoints
-    from bertbench.recipe import curve, provide_encoder
+    from bertbench.recipe import provide_encoder
     from bertbench.setting import Setting
 
     values, data = plan.values, plan.data
     compute = runtime.compute(values["runtime"]["device"], values["runtime"]["threads"])
     checkpoints = Checkpoints(None, values["runtime"]["checkpoint_seconds"], run.flush)
-    folder, pretraining = None, {}
+    made = None
     if plan.lineage is not None:
-        folder, pretraining = provide_encoder(plan.lineage, store, compute, run.log, checkpoints)
+        made = provide_encoder(plan.lineage, store, compute, run.log, checkpoints)
+    folder, pretraining = (made.folder, made.stats) if made is not None else (None, {})
     setting = Setting(
         checkpoint=folder,
         checkpoint_key=identity(folder) if folder is not None else "",
@@ -130,13 +131,13 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
             "classes": data.classes,
             **{name: len(getattr(data, name).ids) for name in ("train", "validation", "test")},
         },
-        curve=curve(folder) if folder is not None else [],
+        curve=made.curve if made is not None else [],
         environment=runtime.environment(compute),
         overrides=overrides,
     )
     run.log(scores | outcome.stats | {f"cost/{k}": v for k, v in cost.items()})
     run.log({f"pretrain/{k}": v for k, v in pretraining.items()})
-    outputs.keep(run, record, plan, outcome)
+    outputs.keep(run, record, plan, outcome, card=made.card if made is not None else None)
     return record
 
 

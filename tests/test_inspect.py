@@ -285,7 +285,7 @@ def test_random_weights_are_said_to_be_and_are_those_of_a_run(look, compute, tmp
     assert one["weights"].startswith("random")
     subject = find("scratch", toy())
     unsaved = Checkpoints(tmp_path / "state", None)
-    folder, _ = provide_encoder(subject.lineage, subject.store, compute, lambda *_: None, unsaved)
+    folder, *_ = provide_encoder(subject.lineage, subject.store, compute, lambda *_: None, unsaved)
     assert look("mask", text, *released(folder))["models"][0]["masks"] == one["masks"]
 
 
@@ -310,7 +310,7 @@ def test_a_pretrained_encoder_is_found_and_never_made(look, refuse, compute, tmp
     assert not Path(".bertbench/encoder").exists()
     subject = find("bert", [*toy(), *own])
     unsaved = Checkpoints(tmp_path / "state", None)
-    folder, _ = provide_encoder(subject.lineage, subject.store, compute, lambda *_: None, unsaved)
+    folder, *_ = provide_encoder(subject.lineage, subject.store, compute, lambda *_: None, unsaved)
     scratch, one = look(*asked)["models"]
     assert (scratch["model"], one["model"], one["weights"]) == (
         "scratch",

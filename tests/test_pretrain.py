@@ -21,6 +21,7 @@ from bertbench.pretrain import (
     Schedule,
     evaluate,
     evaluation_masking,
+    fit_head,
     heldout_sample,
     pretrain,
     unigram_log_probabilities,
@@ -225,3 +226,58 @@ def test_one_seed_twice_measures_the_same(rows, heldout, vocabulary, compute):
     assert {k: v for k, v in first.items() if k not in timed} == {
         k: v for k, v in again.items() if k not in timed
     }
+
+
+@pytest.mark.parametrize("parts", [0, 1, 4])
+def test_the_curve_is_measured_at_the_first_step_at_equal_parts_and_at_the_end(
+    parts, rows, heldout, vocabulary, compute
+):
+    """Always on the same rows, and without a change to the training."""
+    lines = []
+    stats, model = trained(
+        vocabulary, compute, rows, heldout, tokens=4_000, evaluations=parts,
+        log=lambda values, step: lines.append(values) if "heldout_loss" in values else None,
+    )  # fmt: skip
+    plain, other = trained(vocabulary, compute, rows, heldout, tokens=4_000)
+    assert len(lines) == (parts + 1 if parts else 0)
+    shares = [line["tokens"] / 4_000 for line in lines[1:]]
+    assert all(0 <= share - (i + 1) / parts < 0.1 for i, share in enumerate(shares))
+    assert len({line["heldout_predicted"] for line in lines}) <= 1
+    assert stats["heldout_loss"] == plain["heldout_loss"]
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
+
+
+def test_the_time_of_an_evaluation_is_not_training(
+    rows, heldout, vocabulary, compute, monkeypatch
+):
+    import time
+
+    from bertbench import pretrain as room
+
+    evaluate_now = room.evaluate
+
+    def slow(*arguments, **named):
+        time.sleep(0.2)
+        return evaluate_now(*arguments, **named)
+
+    monkeypatch.setattr(room, "evaluate", slow)
+    started = time.perf_counter()
+    stats, _ = trained(vocabulary, compute, rows, heldout, tokens=1_500, evaluations=5)
+    assert stats["seconds"] < time.perf_counter() - started - 7 * 0.2 + 0.01
+
+
+def test_a_fitted_head_moves_the_head_alone(rows, heldout, vocabulary, compute):
+    model = new_model(vocabulary)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    schedule = Schedule(RECIPE, Budget(tokens=1), BATCH, 0, 50, 0)
+    found = fit_head(model, rows, heldout, vocabulary, schedule, compute)
+    after = model.state_dict()
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    # The decoder's matrix is that of the embeddings: a part of the encoder, which stays.
+    assert {name.removeprefix("model.cls.predictions.") for name in moved} == {
+        "bias", "decoder.bias", "transform.dense.weight", "transform.dense.bias",
+        "transform.LayerNorm.weight", "transform.LayerNorm.bias",
+    }  # fmt: skip
+    assert found["heldout_loss"] < math.log(vocabulary.size)
+    assert "tokens" not in found

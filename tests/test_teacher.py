@@ -12,7 +12,7 @@ from bertbench.errors import UserError
 from bertbench.models import checkpoint
 from bertbench.plan import make_plan
 from bertbench.progress import Checkpoints
-from bertbench.recipe import curve, provide_encoder
+from bertbench.recipe import provide_encoder
 from bertbench.store import Store
 
 DISTILLED = ["model=distilbert", "mode=frozen"]
@@ -51,7 +51,7 @@ def made(lineage, kind):
 def test_a_teacher_that_is_not_there_is_trained_first_and_that_is_said(values, compute, caplog):
     lineage, log = lineage_of(values(*DISTILLED)), Log()
     with caplog.at_level("INFO"):
-        folder, stats = provide(lineage, compute, log)
+        folder, stats, _, card = provide(lineage, compute, log)
     assert "the teacher bert tiny is not in the store: it is trained first" in caplog.text
     assert len(made(lineage, "encoder")) == 2
     assert len(made(lineage, "tokenizer")) == 1  # the student reads with the teacher's
@@ -60,6 +60,7 @@ def test_a_teacher_that_is_not_there_is_trained_first_and_that_is_said(values, c
     assert not log.steps("pretrain/nsp_loss")
     assert checkpoint.load(folder).config.model_type == "distilbert"
     assert stats["heldout_soft_loss"] >= 0
+    assert card["kept"] == len(set(toy.corpus()))
 
 
 def test_the_teacher_is_the_bert_that_any_run_makes(values, compute, caplog):
@@ -79,7 +80,7 @@ def test_a_named_teacher_is_used_and_no_other_is_trained(
     lineage = lineage_of(values(*DISTILLED, f"objective.teacher={checkpoint_folder}"))
     assert lineage.teacher is None
     with caplog.at_level("INFO"):
-        folder, _ = provide(lineage, compute)
+        folder = provide(lineage, compute).folder
     assert f"the teacher is {checkpoint_folder}" in caplog.text
     assert len(made(lineage, "encoder")) == 1
     assert made(lineage, "tokenizer") == []
@@ -124,8 +125,7 @@ def test_weights_that_are_trained_on_begin_where_they_ended_and_name_their_new_h
     for weights in ("continued", "reset"):
         lineage = lineage_of(values(f"weights={weights}", *source))
         with caplog.at_level("INFO"):
-            folder, _ = provide(lineage, compute)
-        curves[weights] = curve(folder)
+            curves[weights] = provide(lineage, compute).curve
     assert "heads added" in caplog.text
     assert "cls.seq_relationship" in caplog.text
     for found in curves.values():
@@ -143,7 +143,7 @@ def test_reset_weights_have_the_shape_and_tokenizer_of_the_source_and_none_of_it
         "weights.train=false",
         "seed=1",
     ]
-    folder, stats = provide(lineage_of(values(*overrides, "mode=frozen")), compute)
+    folder, stats, *_ = provide(lineage_of(values(*overrides, "mode=frozen")), compute)
     assert stats == {}
     mine, theirs = (checkpoint.load(f).state_dict() for f in (folder, checkpoint_folder))
     assert {k: v.shape for k, v in mine.items()} == {k: v.shape for k, v in theirs.items()}
@@ -157,7 +157,7 @@ def test_a_budget_of_steps_is_kept(values, compute):
     lineage = lineage_of(
         values("model=roberta", "mode=frozen", "pretrain.tokens=null", "pretrain.steps=7")
     )
-    _, stats = provide(lineage, compute)
+    stats = provide(lineage, compute).stats
     assert stats["steps"] == 7
 
 
@@ -175,7 +175,7 @@ def test_an_encoder_of_another_objective_gets_a_head_that_predicts_words(values,
     lineage = lineage_of(values("model=bert", "objective=rtd", "mode=frozen"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "fit_head", spied)
-        _, stats = provide(lineage, compute)
+        stats = provide(lineage, compute).stats
     assert seen["same"]
     assert stats["heldout_loss"] < stats["unigram_loss"] + 1
     assert {"heldout_rtd_accuracy", "heldout_replaced_found", "intrinsic/mlm_loss"} <= stats.keys()

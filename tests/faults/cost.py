@@ -82,7 +82,9 @@ def pretrain(plan, *, safe):
             bare = {"_seal": unsealed, "sync": lambda path: None}
             stack.enter_context(mock.patch.multiple(store, **bare))
         started = time.perf_counter()
-        recipe.provide_encoder(plan, kept, where, run.log, Checkpoints(None, every, run.flush))
+        recipe.provide_encoder(
+            plan.lineage, kept, where, run.log, Checkpoints(None, every, run.flush)
+        )
         return time.perf_counter() - started, inside[0]
 
 

@@ -16,12 +16,13 @@ from bertbench.types import Rows, Tokens, Vocabulary
 SEED = 0  # of all that is drawn here, whatever the training's: or encoders cannot be compared
 SHORT_LENGTH = 128  # tokens of a row, at most, where one word or pair is asked for a row
 # For each masked word of the context table, of which there is one a row:
-TRAIN_PAIRS, TEST_PAIRS = 3, 2
+TRAIN_PAIRS, TEST_PAIRS = 2, 2
 SENTENCES = 1 / 8  # for pseudo-perplexity, each read once for each of its tokens
 
 
 def measure(
     model: LanguageModel,
+    control: LanguageModel,
     tokens: Tokens,
     train: np.ndarray,
     heldout: np.ndarray,
@@ -39,6 +40,7 @@ def measure(
 
     Args:
         model: Left on `compute`'s device and in evaluation mode.
+        control: The same shape with random weights: what the probes find in it, no pretraining has taught.
         tokens: The corpus; may be memory-mapped.
         train: int64: documents that the probes learn from.
         heldout: int64: documents that were never trained on; everything is measured on them.
@@ -52,10 +54,12 @@ def measure(
         `mlm_loss`, `mlm_accuracy` and `mlm_predicted`: see `prediction.masked_words`, on rows of
         FULL-SENTENCES. `pseudo_perplexity` and `pseudo_perplexity_word`: see
         `prediction.pseudo_perplexity`. `context_...`: see `context.context_table`. `nsp_accuracy`,
-        `nsp_pairs` and `nsp_majority`, the share of the commoner answer, and the same with `sop`: see
-        `probe.probe`. What the documents are too few for is left out.
+        `nsp_pairs`, `nsp_majority`, the share of the commoner answer, and `nsp_untrained`, the accuracy on
+        the control, and the same with `sop`: see `probe.probe`. What the documents are too few for is
+        left out.
     """
     model.to(compute.device).eval()
+    control.to(compute.device).eval()
     short = min(length, SHORT_LENGTH)
     return {
         **masked_words(
@@ -80,7 +84,15 @@ def measure(
             seed=SEED,
         ),
         **_probes(
-            model, tokens, train, heldout, vocabulary, length=short, most=most, compute=compute
+            model,
+            control,
+            tokens,
+            train,
+            heldout,
+            vocabulary,
+            length=short,
+            most=most,
+            compute=compute,
         ),
     }
 
@@ -116,6 +128,7 @@ def _sentences(
 
 def _probes(
     model: LanguageModel,
+    control: LanguageModel,
     tokens: Tokens,
     train: np.ndarray,
     heldout: np.ndarray,
@@ -142,4 +155,7 @@ def _probes(
         )
         found = probe(model, learnt, test, vocabulary, compute)
         values |= {f"{name}_{key}": value for key, value in found.items()}
+        if found:
+            chance = probe(control, learnt, test, vocabulary, compute)
+            values[f"{name}_untrained"] = chance["accuracy"]
     return values

@@ -119,6 +119,8 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
             "seed": values["seed"],
         }
     )
+    if plan.lineage is not None and plan.lineage.intrinsic is not None:
+        science["intrinsic"] = [STAGES["intrinsic"], values["pretrain"]["measured"]]
     if plan.features is not None:  # the rest of its recipe is in here already
         science["features"] = STAGES["features"]
     return replace(

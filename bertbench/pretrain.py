@@ -11,8 +11,6 @@ from bertbench.budget import Budget, Spent
 from bertbench.data.batching import CorpusBatches, as_batch
 from bertbench.loop import train
 from bertbench.masking.token import TokenMasking
-from bertbench.models.encoder import LanguageModel
-from bertbench.objectives.mlm import MaskedLM
 from bertbench.optim import Recipe, adamw
 from bertbench.progress import Checkpoints, Progress, Stateful
 from bertbench.runtime import Compute, seeded
@@ -24,7 +22,7 @@ PLATEAU_NATS = 0.1
 EVALUATION_ROWS = 64  # of the held-out rows, for the curve; what is reported has up to MOST_ROWS
 MOST_ROWS = 1024
 COUNTED_ROWS = 2**16  # rows whose words are counted at once
-HEAD_STEPS = 200  # of a head that is fitted on a finished encoder
+AT_ONCE = 32  # held-out rows: an objective that draws does so for each such part
 NOWHERE = Checkpoints()
 
 
@@ -91,9 +89,8 @@ def pretrain(
 
     def measure(most: int) -> dict[str, float]:
         chosen = heldout_sample(len(heldout.ids), most)
-        size = schedule.batch_size
         return evaluate(
-            objective, heldout, chosen, vocabulary, unigram, batch_size=size, compute=compute
+            objective, heldout, chosen, vocabulary, unigram, batch_size=AT_ONCE, compute=compute
         )
 
     optimizer = adamw(objective, schedule.recipe)
@@ -122,40 +119,6 @@ def pretrain(
         "tokens_per_second": spent.tokens / spent.seconds,
         **measure(MOST_ROWS),
     }
-
-
-def fit_head(
-    model: LanguageModel,
-    rows: Rows,
-    heldout: Rows,
-    vocabulary: Vocabulary,
-    schedule: Schedule,
-    compute: Compute,
-) -> dict[str, float]:
-    """Fit the language-model head of an encoder that has learnt otherwise, and measure it.
-
-    Only weights of the head alone are trained: the encoder stays what its objective made of it.
-
-    Returns:
-        What `evaluate` returns.
-    """
-    embeddings = {id(p) for p in model.encoder.parameters()}
-    for parameter in model.parameters():
-        parameter.requires_grad_(id(parameter) not in embeddings)
-    objective = MaskedLM(model, evaluation_masking(vocabulary))
-    alone = schedule._replace(budget=Budget(steps=HEAD_STEPS), evaluations=0)
-    found = pretrain(
-        objective,
-        rows,
-        heldout,
-        vocabulary,
-        alone,
-        compute=compute,
-        log=lambda values, step: None,  # noqa: ARG005 - not a part of the pretraining's curve
-    )
-    model.requires_grad_(True)
-    spent = ("steps", "tokens", "seconds", "epochs", "tokens_per_second")
-    return {name: value for name, value in found.items() if name not in spent}
 
 
 def _now_and_then(

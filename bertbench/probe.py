@@ -17,7 +17,10 @@ from bertbench.types import IGNORE, Rows, Tokens, Vocabulary
 
 PENALTY = 0.01  # scikit-learn's C: features are as many as pairs, or more
 FEWEST = 20  # pairs, of training and of test; of fewer nothing is told
-SHARE, SHORT = 0.5, 0.1  # Devlin et al. (2019), sections 3.1 and A.2
+SHARE, SHORT = (
+    0.5,
+    0.1,
+)  # Devlin et al. (2019), section 3.1; their released create_pretraining_data.py
 MORE = 1.5  # tokens that are cut into pairs for each that is needed: some pairs are short
 
 

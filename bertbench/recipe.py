@@ -19,14 +19,16 @@ from bertbench.lineage import Lineage
 from bertbench.models import checkpoint, families, students
 from bertbench.models.encoder import LanguageModel, positions
 from bertbench.optim import Recipe
-from bertbench.pretrain import Schedule, fit_head, pretrain
+from bertbench.pretrain import Schedule, pretrain
 from bertbench.progress import Checkpoints, History
+from bertbench.readout import fit_head
 from bertbench.runtime import Compute, seeded
 from bertbench.store import Store
 from bertbench.types import Log
 
 logger = logging.getLogger(__name__)
 
+CONTROL_SEED = 0  # of the random weights that measures compare with
 UNSPACED = 0.05  # share of letters without spaces from which a corpus is not one of words
 STATS, MEASURES = "pretraining.json", "intrinsic.json"
 
@@ -87,6 +89,11 @@ def provide_encoder(
     for step, values in kept["log"]:  # the curve belongs to every run of this encoder
         named(values, step)
     measured = _measured(lineage, store, compute, folder) if train else {}
+    if lineage.teacher is not None:  # its tokens are a part of what the student cost
+        taught = store.peek("encoder", lineage.teacher.encoder)
+        if taught is not None:
+            spent = json.loads((taught / STATS).read_text(encoding="utf-8"))["stats"]
+            measured |= {f"teacher_{name}": spent[name] for name in ("tokens", "seconds")}
     return Made(folder, kept["stats"] | measured, _curve(kept["log"]), kept.get("corpus"))
 
 
@@ -141,7 +148,7 @@ def _pretrain(
                 "tokens: give more text"
             )
     language_model = LanguageModel(model)
-    taught = _teacher(lineage, means, language_model)
+    taught = _teacher(lineage, means, language_model, tokenizer)
     masking = build(values["masking"], vocabulary=vocabulary, seed=settings["seed"])
     _check_words(masking, documents.card)
     with seeded(settings["seed"], "objective"):
@@ -167,7 +174,15 @@ def _pretrain(
         history=history,
     )
     if "heldout_loss" not in stats:  # no masked word was predicted: the head is as it was made
-        stats |= fit_head(language_model, rows, heldout, vocabulary, schedule, means.compute)
+        stats |= fit_head(
+            language_model,
+            rows,
+            heldout,
+            vocabulary,
+            schedule,
+            spent=stats["tokens"],
+            compute=means.compute,
+        )
     return stats, documents.card
 
 
@@ -181,7 +196,12 @@ def _check_words(masking: object, card: Plain) -> None:
         )
 
 
-def _teacher(lineage: Lineage, means: Means, student: LanguageModel) -> dict[str, Any]:
+def _teacher(
+    lineage: Lineage,
+    means: Means,
+    student: LanguageModel,
+    tokenizer: PreTrainedTokenizerBase,
+) -> dict[str, Any]:
     """Return the teacher of a lineage that has one; the student of random weights begins as a part of it."""
     folder = lineage.teacher_source
     if lineage.teacher is not None:
@@ -199,6 +219,11 @@ def _teacher(lineage: Lineage, means: Means, student: LanguageModel) -> dict[str
         folder = made.folder
     if folder is None:
         return {}
+    if tokenizers.fingerprint(tokenizers.load(folder)) != tokenizers.fingerprint(tokenizer):
+        raise UserError(
+            f"the teacher in {folder} has another tokenizer than the student, so their words do not "
+            "compare: choose a teacher that shares it"
+        )
     teacher = LanguageModel(checkpoint.load(folder))
     copied = students.begin_as(student.model, teacher.model) if lineage.source is None else 0
     logger.info("the teacher is %s; the student begins with %d of its weights", folder, copied)
@@ -216,6 +241,7 @@ def _measured(lineage: Lineage, store: Store, compute: Compute, folder: Path) ->
         documents = provide_documents(lineage, store, tokenizer)
         found = measure(
             LanguageModel(model),
+            LanguageModel(families.initialise(model.config, seed=CONTROL_SEED)),
             documents.tokens,
             documents.train,
             documents.heldout,

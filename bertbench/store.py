@@ -78,9 +78,14 @@ class Store:
             self._note_use(kind, key)
         return final
 
+    def peek(self, kind: str, recipe: dict[str, Any]) -> Path | None:
+        """Return the folder of an entry if it is there, whole or damaged."""
+        folder = self.root / kind / fingerprint(recipe)[:20]
+        return folder if (folder / MANIFEST).is_file() else None
+
     def has(self, kind: str, recipe: dict[str, Any]) -> bool:
         """Tell whether an entry is there, whole or damaged."""
-        return (self.root / kind / fingerprint(recipe)[:20] / MANIFEST).is_file()
+        return self.peek(kind, recipe) is not None
 
     def partial(self, kind: str, recipe: dict[str, Any]) -> Path:
         """Return the folder for the state of an entry that is being made; gone when it is made."""

@@ -27,7 +27,7 @@ MEASURED = {
     "mlm_loss": 5.91, "mlm_accuracy": 0.104, "mlm_predicted": 9000.0,
     "pseudo_perplexity": 412.34, "pseudo_perplexity_word": 1234.56,
     "context_full": 0.31, "context_left": 0.21, "context_right": 0.18, "context_none": 0.05,
-    "context_words": 512.0, "nsp_accuracy": 0.612, "nsp_pairs": 1000.0, "nsp_majority": 0.508,
+    "context_words": 512.0, "nsp_accuracy": 0.612, "nsp_untrained": 0.533, "nsp_pairs": 1000.0, "nsp_majority": 0.508,
     "sop_accuracy": 0.534, "sop_pairs": 400.0, "sop_majority": 0.515,
 }  # fmt: skip
 WORDPIECE = {
@@ -128,7 +128,7 @@ def test_an_encoder_has_its_numbers_once_whatever_the_number_of_its_runs():
     own, measured = rows(*(run(seed=seed) for seed in range(3)))
     assert own == [
         {
-            "encoder": "bert tiny pretrain mlm/dynamic", "pretraining tokens": "502,583",
+            "encoder": "bert tiny pretrain mlm/dynamic", "pretraining tokens": "502,583", "steps": "139",
             "MLM loss / unigram": "5.85 / 6.82", "accuracy / unigram": "0.112 / 0.046",
             "its other skill": "–",
         }
@@ -136,8 +136,8 @@ def test_an_encoder_has_its_numbers_once_whatever_the_number_of_its_runs():
     assert measured == [
         {
             "encoder": "bert tiny pretrain mlm/dynamic", "MLM loss": "5.91", "MLM accuracy": "0.104",
-            "pseudo-perplexity a word": "1,234.6", "a token": "412.3", "NSP probe": "0.612",
-            "SOP probe": "0.534", "full": "0.310", "left": "0.210", "right": "0.180", "none": "0.050",
+            "pseudo-perplexity a word": "1,234.6", "a token": "412.3", 
+            "NSP probe / untrained": "0.612 / 0.533", "SOP probe / untrained": "0.534", "full": "0.310", "left": "0.210", "right": "0.180", "none": "0.050",
         }
     ]  # fmt: skip
 
@@ -163,8 +163,13 @@ def test_what_one_encoder_lacks_is_a_dash_and_what_all_lack_no_column():
     some = {k: v for k, v in MEASURED.items() if not k.startswith("sop")}
     few = {"mlm_accuracy": 0.2}
     _, measured = rows(run(measured=some), run(model="roberta", measured=few))
-    assert "SOP probe" not in measured[0]
-    assert [row["NSP probe"] for row in measured] == ["0.612", "–"]
+    assert not any(column.startswith("SOP") for column in measured[0])
+    assert [row["NSP probe / untrained"] for row in measured] == ["0.612 / 0.533", "–"]
+
+
+def test_the_tokens_of_a_teacher_stand_beside_those_of_its_student():
+    own, _ = rows(run(pretraining=OLD | {"teacher_tokens": 500_000.0}))
+    assert own[0]["pretraining tokens"] == "502,583 + 500,000"
 
 
 def test_where_nothing_was_pretrained_there_is_no_section():

@@ -75,7 +75,7 @@ def measured(model, tokens, compute, *, heldout=None, train=None, length=LENGTH)
     heldout = documents if heldout is None else heldout
     train = documents if train is None else train
     return measure(
-        model, tokens, train, heldout, VOCABULARY, length=length, most=500, compute=compute
+        model, model, tokens, train, heldout, VOCABULARY, length=length, most=500, compute=compute
     )
 
 

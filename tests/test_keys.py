@@ -62,7 +62,7 @@ pretrain.heldout      PEIR    PEIFR    -        -         PEIR       PEIR    -  
 pretrain.deduplicate  KPEIR   KPEIFR   -        -         KPEIR      KPEIR   -      -
 pretrain.log_every    -       -        -        -         -          -       -      -
 pretrain.evaluations  -       -        -        -         -          -       -      -
-pretrain.measured     I       I        -        -         I          I       -      -
+pretrain.measured     IR      IR       -        -         IR         IR      -      -
 task.name             -       -        -        -         -          -       -      -
 task.source.*         R       FR       FR       FR        R          R       R      R
 task.metric           R       R        R        R         R          R       R      R
@@ -96,7 +96,7 @@ tokenizer             TKPEIR  TKPEIFR  TEFR     -         -          TKPEIR  -  
 tokens                KPEIR   KPEIFR   -        -         KPEIR      KPEIR   -      -
 packed                PEIR    PEIFR    -        -         PEIR       PEIR    -      -
 encoder               EIR     EIFR     EFR      -         EIR        EIR     -      -
-intrinsic             I       I        -        -         I          I       -      -
+intrinsic             IR      IR       -        -         IR         IR      -      -
 features              -       FR       FR       FR        -          -       -      -
 transfer              R       R        R        R         R          R       R      R
 """

@@ -294,19 +294,23 @@ def test_a_token_that_the_generator_guesses_right_is_real():
     )
     right = torch.full((*batch.ids.shape, VOCABULARY.size), -1e4)
     right.scatter_(2, batch.ids.unsqueeze(-1), 1e4)
-    objective._generated = lambda ids, real, picked: right[picked]
+    objective._generated = lambda ids, batch, picked: right[picked]
     tally = objective.tally(batch, masking()(batch))
     assert tally["replaced_found"].over == 0
     assert tally["generator_accuracy"].mean.item() == 1
 
 
-def test_generator_and_encoder_share_their_token_embeddings_and_nothing_else():
-    model = model_of("bert", pairs=False)
+@every_family
+def test_generator_and_encoder_share_their_embeddings_and_nothing_else(family):
+    """Clark et al. (2020), section 3.2: of tokens and positions; here of segments too."""
+    model = model_of(family, pairs=False)
     objective = ReplacedTokens(model, masking(), generator=0.25, weight=50.0)
     shared = {id(p) for p in model.parameters()} & {
         id(p) for p in objective.generator.parameters()
     }
-    assert shared == {id(model.model.get_input_embeddings().weight)}
+    tables = model.model.base_model.embeddings
+    kinds = ["word", "position", *(["token_type"] if model.encoder.segments else [])]
+    assert shared == {id(getattr(tables, f"{kind}_embeddings").weight) for kind in kinds}
     names = [name for name, _ in objective.named_parameters()]
     assert len(names) == len(set(names))
 

@@ -17,15 +17,16 @@ from bertbench.models.encoder import LanguageModel
 from bertbench.objectives.mlm import MaskedLM
 from bertbench.optim import Recipe
 from bertbench.pretrain import (
+    AT_ONCE,
     PLATEAU_NATS,
     Schedule,
     evaluate,
     evaluation_masking,
-    fit_head,
     heldout_sample,
     pretrain,
     unigram_log_probabilities,
 )
+from bertbench.readout import fit_head
 from bertbench.types import IGNORE
 
 RECIPE = Recipe(lr=3e-3, betas=[0.9, 0.98], eps=1e-6, weight_decay=0.01, warmup=0.1, clip=1.0)
@@ -48,7 +49,7 @@ def new_model(vocabulary):
     return LanguageModel(families.initialise(config, seed=0))
 
 
-def measured(model, rows, heldout, vocabulary, compute, *, batch_size=BATCH):
+def measured(model, rows, heldout, vocabulary, compute, *, batch_size=AT_ONCE):
     """Evaluate the masked words of a model on all held-out rows."""
     unigram = unigram_log_probabilities(rows, vocabulary)
     objective = MaskedLM(model, evaluation_masking(vocabulary))
@@ -131,7 +132,7 @@ def test_the_batch_size_changes_no_evaluation(batch_size, rows, heldout, vocabul
     model = new_model(vocabulary)
     one, other = (
         measured(model, rows, heldout, vocabulary, compute, batch_size=size)
-        for size in (BATCH, batch_size)
+        for size in (AT_ONCE, batch_size)
     )
     assert one == pytest.approx(other, rel=1e-5)
 
@@ -144,7 +145,7 @@ def test_evaluation_masks_are_the_same_whatever_the_training(rows, heldout, voca
         {"rate": 0.4, "swap": 0.0, "keep": 0.0},
         {"seed": 5},
     ]
-    batches = -(-len(heldout.ids) // BATCH)
+    batches = -(-len(heldout.ids) // AT_ONCE)
     for changed in settings:
         stats, model = trained(vocabulary, compute, rows, heldout, tokens=300, **changed)
         given = []
@@ -271,7 +272,7 @@ def test_a_fitted_head_moves_the_head_alone(rows, heldout, vocabulary, compute):
     model = new_model(vocabulary)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     schedule = Schedule(RECIPE, Budget(tokens=1), BATCH, 0, 50, 0)
-    found = fit_head(model, rows, heldout, vocabulary, schedule, compute)
+    found = fit_head(model, rows, heldout, vocabulary, schedule, spent=30_000, compute=compute)
     after = model.state_dict()
     moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
     # The decoder's matrix is that of the embeddings: a part of the encoder, which stays.
@@ -279,5 +280,5 @@ def test_a_fitted_head_moves_the_head_alone(rows, heldout, vocabulary, compute):
         "bias", "decoder.bias", "transform.dense.weight", "transform.dense.bias",
         "transform.LayerNorm.weight", "transform.LayerNorm.bias",
     }  # fmt: skip
-    assert found["heldout_loss"] < math.log(vocabulary.size)
+    assert found["heldout_loss"] < found["unigram_loss"] + 0.05
     assert "tokens" not in found

@@ -166,9 +166,9 @@ def test_an_encoder_of_another_objective_gets_a_head_that_predicts_words(values,
     seen = {}
     fit = recipe.fit_head
 
-    def spied(model, *arguments):
+    def spied(model, *arguments, **named):
         before = {k: v.clone() for k, v in model.encoder.state_dict().items()}
-        found = fit(model, *arguments)
+        found = fit(model, *arguments, **named)
         seen["same"] = all((v == before[k]).all() for k, v in model.encoder.state_dict().items())
         return found
 

@@ -45,15 +45,33 @@ def sentences(document: str) -> list[str]:
     Returns:
         Sentences without space around them, each of at most `LONGEST` characters.
     """
-    cut, begin = [], 0
-    for match in BOUNDARY.finditer(document):
-        cut.append(document[begin : match.end()])
-        begin = match.end()
-    cut.append(document[begin:])
-    found = [sentence for piece in cut if (sentence := piece.strip())]
-    if all(len(sentence) <= LONGEST for sentence in found):
-        return found
-    return [part for sentence in found for part in _shortened(sentence)]
+    return [sentence.strip() for sentence in spaced(document)]
+
+
+def spaced(document: str) -> list[str]:
+    """Cut a document into sentences that keep the space before them, save the first.
+
+    A byte-level tokenizer cuts a word with a space before it otherwise than one without: so it cuts these
+    as it cuts the whole document.
+
+    Args:
+        document: Any text.
+
+    Returns:
+        Sentences that make up the document, but for the space at its ends.
+    """
+    found: list[str] = []
+    begin, end = 0, 0  # of the space before the next sentence, and where that begins
+    borders = [match.end() for match in BOUNDARY.finditer(document)]
+    for border in [*borders, len(document)]:
+        if sentence := document[end:border].strip():
+            start = document.index(sentence, end)
+            stop = start + len(sentence)
+            before = document[begin:start] if found else ""
+            found.extend(_shortened(before, sentence))
+            begin = stop
+        end = border
+    return found
 
 
 def pieces(document: str, size: int) -> Iterator[str]:
@@ -87,14 +105,14 @@ def _end(document: str, begin: int, limit: int) -> int:
     return inside[-1] if inside else document.rfind(" ", near, limit) + 1 or limit
 
 
-def _shortened(sentence: str) -> Iterator[str]:
-    """Cut a sentence at spaces into parts of at most `LONGEST` characters."""
+def _shortened(before: str, sentence: str) -> Iterator[str]:
+    """Cut a sentence at spaces into parts of at most `LONGEST` characters; `before` is its space."""
     begin = 0
     while len(sentence) - begin > LONGEST:
         space = sentence.rfind(" ", begin + 1, begin + LONGEST + 1)
         end = space if space > 0 else begin + LONGEST
-        if part := sentence[begin:end].strip():
-            yield part
-        begin = end
-    if part := sentence[begin:].strip():
-        yield part
+        if part := sentence[begin:end].rstrip():
+            yield before + part
+        before, begin = "", end
+    if part := sentence[begin:].rstrip():
+        yield before + part

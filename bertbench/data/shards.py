@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from tokenizers import Tokenizer
 
 from bertbench.data.scripts import count_letters
-from bertbench.data.sentences import sentences
+from bertbench.data.sentences import spaced
 from bertbench.data.words import word_starts
 
 BATCH = (
@@ -77,14 +77,16 @@ def cut(
     unknown: int | None,
     wide: bool,
 ) -> Arrays:
-    """Cut texts into sentences and those into tokens; a sentence without tokens is left out.
+    """Cut texts into sentences and those, with the space before them, into tokens.
+
+    A sentence without tokens is left out.
 
     Returns:
         `ids` and `starts` (P,), `lengths` of sentences in tokens, and of each text its `sentences`,
         `tokens`, `characters`, `letters` by script (T, scripts) and `digests`.
     """
     backend = _load(tokenizer)
-    sentences_of = [sentences(text) for text in texts]
+    sentences_of = [spaced(text) for text in texts]
     every = list(chain.from_iterable(sentences_of))
     owner = np.repeat(np.arange(len(texts)), [len(found) for found in sentences_of])
     encoded = [_encode(every[part], backend) for part in _batches(every)]

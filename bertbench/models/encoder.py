@@ -99,10 +99,14 @@ class LanguageModel(nn.Module):
 
 
 def positions(backbone: PreTrainedModel) -> int:
-    """Return the longest input in tokens; RoBERTa starts to count after the padding id."""
+    """Return the longest input in tokens."""
+    return backbone.config.max_position_embeddings - offset(backbone)
+
+
+def offset(backbone: PreTrainedModel) -> int:
+    """Return the number of the first position: RoBERTa starts to count after the padding id."""
     config = backbone.config
-    offset = config.pad_token_id + 1 if config.model_type == "roberta" else 0
-    return config.max_position_embeddings - offset
+    return config.pad_token_id + 1 if config.model_type == "roberta" else 0
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -90,7 +90,7 @@ def albert(
 
 
 def distilbert(shape: Shape, vocabulary: Vocabulary, *, dropout: float) -> DistilBertConfig:
-    """DistilBERT: half of BERT's layers, no segments: Sanh et al. (2019), section 2."""
+    """DistilBERT: half of BERT's layers, no segments: Sanh et al. (2019), section 3."""
     return DistilBertConfig(
         vocab_size=vocabulary.size,
         dim=shape.width,

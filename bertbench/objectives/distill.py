@@ -13,12 +13,13 @@ from bertbench.types import IGNORE, Batch, Masked, Masking
 class Distillation(nn.Module):
     """Imitate the teacher's predictions and states, and predict every picked token.
 
-    Source: Sanh et al. (2019), https://arxiv.org/abs/1910.01108, sections 2 and 3: soft targets at a
+    Source: Sanh et al. (2019), https://arxiv.org/abs/1910.01108, section 2: soft targets at a
     temperature, masked language modelling, and the cosine between the last states of student and
-    teacher. The weights 5, 2 and 1, the factor temperature², and that soft targets are taken at every
-    token rather than the predicted ones alone, are those of the paper's released train.py.
+    teacher. From the paper's released code: the factor temperature², and soft targets at every token
+    rather than the predicted ones alone (distiller.py); the weights 5, 2 and 1 (the command in its README).
+    Its optimizer settings and its smoothed choice of masked tokens are not taken over.
 
-    The student begins as every second layer of the teacher (section 2), if it has half of its layers.
+    The student begins as every second layer of the teacher (section 3), if it has half of its layers.
 
     Args:
         model: The student.

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from transformers import ElectraConfig, ElectraForMaskedLM
 
 from bertbench.errors import UserError
-from bertbench.models.encoder import LanguageModel
+from bertbench.models.encoder import LanguageModel, offset
 from bertbench.tally import Sum, Tally, classified, means
 from bertbench.types import IGNORE, Batch, Masked, Masking
 
@@ -18,9 +18,9 @@ class ReplacedTokens(nn.Module):
 
     Source: Clark et al. (2020), https://arxiv.org/abs/2003.10555, section 3.1: the generator is trained
     as a masked language model, not against the encoder; a token that it guesses right counts as real;
-    the losses are added, the encoder's times `weight` (50: table 6). Section 3.2: the generator is
-    a fraction of the encoder's width and shares its token embeddings. After pretraining it is left
-    out.
+    the losses are added, the encoder's times `weight` (50: appendix A). Section 3.2: the generator is
+    a fraction of the encoder's width and shares its embeddings of tokens and positions, here those of
+    segments too. After pretraining it is left out.
 
     The encoder itself predicts no masked words, so its language-model head stays untrained.
 
@@ -46,6 +46,11 @@ class ReplacedTokens(nn.Module):
         self.generator = _generator(model, generator)
         width = model.encoder.width
         self.dense, self.decide = nn.Linear(width, width), nn.Linear(width, 1)
+        for layer in (self.dense, self.decide):
+            nn.init.normal_(
+                layer.weight, std=getattr(model.model.config, "initializer_range", 0.02)
+            )
+            nn.init.zeros_(layer.bias)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted sum of both mean losses (nats) and what to log."""
@@ -61,7 +66,7 @@ class ReplacedTokens(nn.Module):
         device = next(self.model.parameters()).device
         labels, picked = masked.labels.to(device), (masked.labels != IGNORE).to(device)
         real = batch.attention_mask.to(device)
-        guesses = self._generated(masked.ids.to(device), real, picked)  # (N, V)
+        guesses = self._generated(masked.ids.to(device), batch, picked)  # (N, V)
         ids = batch.ids.to(device).clone()
         with torch.no_grad():
             drawn = (
@@ -83,16 +88,25 @@ class ReplacedTokens(nn.Module):
             "replaced_found": Sum(right[truth].sum(), int(truth.sum())),
         }
 
-    def _generated(self, ids: Tensor, real: Tensor, picked: Tensor) -> Tensor:
+    def _generated(self, ids: Tensor, batch: Batch, picked: Tensor) -> Tensor:
         """Return the generator's logits (N, V) at the picked positions (B, L)."""
-        states = self.generator.electra(input_ids=ids, attention_mask=real).last_hidden_state
+        first = offset(self.model.model)
+        states = self.generator.electra(
+            input_ids=ids,
+            attention_mask=batch.attention_mask.to(ids.device),
+            token_type_ids=batch.segment_ids.to(ids.device)
+            if self.model.encoder.segments
+            else None,
+            position_ids=torch.arange(first, first + ids.shape[1], device=ids.device)[None],
+        ).last_hidden_state
         found = self.generator.generator_predictions(states[picked])
         return self.generator.generator_lm_head(found).float()
 
 
 def _generator(model: LanguageModel, share: float) -> ElectraForMaskedLM:
-    """Return a generator of the encoder's depth that uses the encoder's token embeddings."""
+    """Return a generator of the encoder's depth that uses the encoder's embeddings."""
     embeddings: Any = model.model.get_input_embeddings()
+    others: Any = model.model.base_model.embeddings
     encoder: Any = model.model.config
     vocab_size, embedding = embeddings.weight.shape
     heads = max(round(encoder.num_attention_heads * share), 1)
@@ -108,6 +122,10 @@ def _generator(model: LanguageModel, share: float) -> ElectraForMaskedLM:
         pad_token_id=encoder.pad_token_id,
     )
     generator = ElectraForMaskedLM(config)
-    generator.electra.embeddings.word_embeddings.weight = embeddings.weight
+    mine = generator.electra.embeddings
+    mine.word_embeddings.weight = embeddings.weight
+    mine.position_embeddings.weight = others.position_embeddings.weight
+    if model.encoder.segments:
+        mine.token_type_embeddings.weight = others.token_type_embeddings.weight
     generator.generator_lm_head.weight = embeddings.weight
     return generator

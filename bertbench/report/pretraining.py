@@ -20,8 +20,10 @@ OWN_NOTE = """\
   accuracy, and after the stroke those of the unigram predictor, which knows word frequencies alone."""
 RTD_NOTE = """\
 - RTD accuracy is over all tokens, most of which stand as they were written: the share of the replaced ones
-  that is found says more. RTD predicts no masked word: such an encoder's MLM numbers are those of a head
-  that was fitted to it afterwards."""
+  that is found says more. RTD predicts no masked word and never reads [MASK]: such an encoder's MLM numbers
+  are those of a head that was fitted on it afterwards for a fifth of its tokens, and fall short for that."""
+TEACHER_NOTE = """\
+- A student's teacher has read its own tokens beside: they stand after the plus sign."""
 PERPLEXITY_NOTE = """\
 - Pseudo-perplexity masks each token of a sentence alone (Salazar et al. 2020, section 2.3,
   https://aclanthology.org/2020.acl-main.240). That of a token compares within one vocabulary, that of a word
@@ -29,10 +31,14 @@ PERPLEXITY_NOTE = """\
 PROBE_NOTE = """\
 - NSP (does the second segment follow?) and SOP (are two segments in order?) are light probes of the frozen
   encoder, the same for each recipe. The tasks are those of Lan et al. (2020), table 5,
-  https://arxiv.org/abs/1909.11942, where each model's own head tells. Chance is 0.5."""
+  https://arxiv.org/abs/1909.11942, where each model's own head tells. Chance is 0.5, but after the stroke
+  stands what the same probe finds in random weights of the same shape: only what is above that was learnt.
+  A segment from another document may also give itself away by its kind of text."""
 CONTEXT_NOTE = """\
 - Full, left, right, none: the share of the same masked words that is predicted right when all other words
-  of the row can be seen, those before, those after, or none. What reads both ways is best with all."""
+  of the row can be seen, those before, those after, or none. What reads both ways is best with all. No
+  encoder here was trained on rows seen from one side: what it lacks there is words, and practice.
+- The rows are full sentences of one segment, as RoBERTa packs them: unusual to those trained on pairs."""
 PLATEAU_NOTE = """\
 † **Pretraining stayed at the unigram plateau**: on held-out text the encoder predicts masked \
 tokens hardly better than word frequencies alone, so these rows say nothing of what a longer \
@@ -53,6 +59,8 @@ def section(encoders: Sequence[Encoder]) -> list[str]:
     lines += [*_table(encoders, own, lettered), "", OWN_NOTE]
     if any(encoder.own("heldout_rtd_accuracy") is not None for encoder in encoders):
         lines.append(RTD_NOTE)
+    if any(encoder.own("teacher_tokens") is not None for encoder in encoders):
+        lines.append(TEACHER_NOTE)
     lines += [*_comparable(encoders), ""]
     if measured := _measured(encoders):
         lines += [
@@ -109,11 +117,26 @@ def plateaus(records: Iterable[RunRecord], names: dict[str, str]) -> list[str]:
 def _own(encoders: Sequence[Encoder]) -> dict[str, list[str]]:
     """Return columns of what each pretraining says of itself."""
     return {
-        "pretraining tokens": [_number(e.own("tokens"), ",.0f") for e in encoders],
+        "pretraining tokens": [_tokens(e) for e in encoders],
+        "steps": [_number(e.own("steps"), ",.0f") for e in encoders],
         "MLM loss / unigram": [_beside(e, "loss", ".2f") for e in encoders],
         "accuracy / unigram": [_beside(e, "accuracy", ".3f") for e in encoders],
         "its other skill": [_skill(e) for e in encoders],
     }
+
+
+def _tokens(encoder: Encoder) -> str:
+    """Return the tokens of a pretraining, and those of the teacher."""
+    mine, teacher = (_number(encoder.own(name), ",.0f") for name in ("tokens", "teacher_tokens"))
+    return mine if teacher == NONE else f"{mine} + {teacher}"
+
+
+def _probe(encoder: Encoder, skill: str) -> str:
+    """Return what a probe finds in an encoder, and in random weights of its shape."""
+    found, untrained = (
+        _number(encoder.measured(f"{skill}_{name}")) for name in ("accuracy", "untrained")
+    )
+    return found if untrained == NONE else f"{found} / {untrained}"
 
 
 def _measured(encoders: Sequence[Encoder]) -> dict[str, list[str]]:
@@ -123,13 +146,15 @@ def _measured(encoders: Sequence[Encoder]) -> dict[str, list[str]]:
         "MLM accuracy": ("mlm_accuracy", ".3f"),
         "pseudo-perplexity a word": ("pseudo_perplexity_word", ",.1f"),
         "a token": ("pseudo_perplexity", ",.1f"),
-        "NSP probe": ("nsp_accuracy", ".3f"),
-        "SOP probe": ("sop_accuracy", ".3f"),
         **{context: (f"context_{context}", ".3f") for context in CONTEXTS},
     }
     columns = {
         head: [_number(e.measured(name), style) for e in encoders]
         for head, (name, style) in asked.items()
+    }
+    columns |= {
+        f"{skill.upper()} probe / untrained": [_probe(e, skill) for e in encoders]
+        for skill in ("nsp", "sop")
     }
     return {head: cells for head, cells in columns.items() if set(cells) != {NONE}}
 

@@ -1,5 +1,6 @@
 """The rule of docs/masking_rule.md, word for word, works from outside the package."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import CONF
+from conftest import CONF, SMALL
 from hydra import compose, initialize_config_dir
 
 from bertbench import config
@@ -111,3 +112,19 @@ def test_the_front_door_takes_the_guides_command(folder):
     )
     printed = yaml.safe_load(found.stdout)["masking"]
     assert printed == yaml.safe_load((folder / "my_conf/masking/every_third.yaml").read_text())
+
+
+def test_a_run_trains_with_the_rule(folder):
+    """The guide's command to its end, on the toy task."""
+    settings = [*SMALL, "model.tokenizer.vocab_size=120", "mode=frozen", "baseline=null"]
+    command = [sys.executable, "-m", "bertbench", *overrides(folder), *settings]
+    found = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+    )
+    assert found.returncode == 0, found.stderr
+    assert "every_third" in (folder / "results/main/sheet.md").read_text(encoding="utf-8")

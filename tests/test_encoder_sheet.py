@@ -27,7 +27,8 @@ MEASURED = {
     "mlm_loss": 5.91, "mlm_accuracy": 0.104, "mlm_predicted": 9000.0,
     "pseudo_perplexity": 412.34, "pseudo_perplexity_word": 1234.56,
     "context_full": 0.31, "context_left": 0.21, "context_right": 0.18, "context_none": 0.05,
-    "context_words": 512.0, "nsp_accuracy": 0.612, "nsp_untrained": 0.533, "nsp_pairs": 1000.0, "nsp_majority": 0.508,
+    "context_words": 512.0, "nsp_accuracy": 0.612, "nsp_untrained": 0.533,
+    "nsp_pairs": 1000.0, "nsp_majority": 0.508,
     "sop_accuracy": 0.534, "sop_pairs": 400.0, "sop_majority": 0.515,
 }  # fmt: skip
 WORDPIECE = {
@@ -137,7 +138,8 @@ def test_an_encoder_has_its_numbers_once_whatever_the_number_of_its_runs():
         {
             "encoder": "bert tiny pretrain mlm/dynamic", "MLM loss": "5.91", "MLM accuracy": "0.104",
             "pseudo-perplexity a word": "1,234.6", "a token": "412.3", 
-            "NSP probe / untrained": "0.612 / 0.533", "SOP probe / untrained": "0.534", "full": "0.310", "left": "0.210", "right": "0.180", "none": "0.050",
+            "NSP probe / untrained": "0.612 / 0.533", "SOP probe / untrained": "0.534",
+            "full": "0.310", "left": "0.210", "right": "0.180", "none": "0.050",
         }
     ]  # fmt: skip
 

@@ -5,7 +5,7 @@ import time
 import pytest
 import toy
 
-from bertbench.data.sentences import ABBREVIATIONS, LONGEST, pieces, sentences
+from bertbench.data.sentences import ABBREVIATIONS, LONGEST, pieces, sentences, spaced
 
 CAPTION = "go to a party , drink and then drive . they get into an accident . one dies ? yes ! no"
 GLOSSARY = (
@@ -133,6 +133,26 @@ TEXTS = [*toy.corpus(), CAPTION * 5, GLOSSARY, ". . . ? ! . a", "a\n\nb. C", "no
 def test_no_character_but_space_is_lost_or_moved():
     for text in TEXTS:
         assert "".join("".join(sentences(text)).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  One.  Two!\n\n\tThree? ",
+        "a . b",
+        "",
+        " \n ",
+        "One line\nanother\r\nthe last",
+        "x" * (LONGEST + 5) + " y. Z",
+        ("word " * LONGEST).strip(),
+    ],
+    ids=lambda text: repr(text[:12]),
+)
+def test_sentences_with_the_space_before_them_make_up_the_document(text):
+    found = spaced(text)
+    assert "".join(found) == text.strip()
+    assert [sentence.strip() for sentence in found] == sentences(text)
+    assert all(sentence.strip() for sentence in found)
 
 
 def test_a_sentence_is_cut_no_further():

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from bertbench import interrupt
 from bertbench import tokenizer as tokenizers
 from bertbench.data import shards, tokenise
-from bertbench.data.sentences import sentences
+from bertbench.data.sentences import spaced
 from bertbench.data.tokenise import describe, open_tokens, read_card
 from bertbench.data.words import word_starts
 from bertbench.errors import UserError
@@ -61,7 +61,7 @@ def content(folder):
 def straightforward(documents, tokenizer):
     """Return ids by document and sentence; nothing empty."""
     cut = [
-        [tokenizer(s, add_special_tokens=False)["input_ids"] for s in sentences(document)]
+        [tokenizer(s, add_special_tokens=False)["input_ids"] for s in spaced(document)]
         for document in documents
     ]
     return [found for document in cut if (found := [ids for ids in document if ids])]
@@ -81,6 +81,23 @@ def test_the_stream_is_that_of_tokenising_sentence_by_sentence(trained, kind, tm
     documents = [*toy.corpus(), *STRANGE[:4]]
     run(documents, trained[kind], tmp_path, shard_size=SMALL)
     assert by_document(open_tokens(tmp_path)) == straightforward(documents, trained[kind])
+
+
+@every_kind
+def test_the_stream_of_a_document_is_that_of_the_document_as_a_whole(trained, kind, tmp_path):
+    """As a task's texts are read: a byte-level word has the space before it, an end of line is there."""
+    documents = [
+        "The match was new. It was\na goal! The coach\n\nsaid so.  A song.",
+        *toy.corpus(),
+    ]
+    run(documents, trained[kind], tmp_path)
+    ids = [
+        [i for sentence in document for i in sentence]
+        for document in by_document(open_tokens(tmp_path))
+    ]
+    assert ids == [
+        trained[kind](text, add_special_tokens=False)["input_ids"] for text in documents
+    ]
 
 
 @every_kind
@@ -393,7 +410,7 @@ def test_starts_of_a_corpus_are_those_of_its_sentences(trained, tmp_path):
     expected = [
         begins
         for document in [*toy.corpus(), *STRANGE[:4]]
-        for sentence in sentences(document)
+        for sentence in spaced(document)
         for begins in starts_of(sentence, trained["unigram"])
     ]
     assert open_tokens(tmp_path).starts.tolist() == expected

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bertbench.budget import Budget, Spent
 from bertbench.data.batching import CorpusBatches, as_batch
+from bertbench.data.mapped import release
 from bertbench.loop import train
 from bertbench.masking.token import TokenMasking
 from bertbench.optim import Recipe, adamw
@@ -21,7 +22,7 @@ EVALUATION_SEED = 0
 PLATEAU_NATS = 0.1
 EVALUATION_ROWS = 64  # of the held-out rows, for the curve; what is reported has up to MOST_ROWS
 MOST_ROWS = 1024
-COUNTED_ROWS = 2**16  # rows whose words are counted at once
+COUNTED_ROWS = 2**14  # rows whose words are counted at once
 AT_ONCE = 32  # held-out rows: an objective that draws does so for each such part
 NOWHERE = Checkpoints()
 
@@ -216,6 +217,7 @@ def unigram_log_probabilities(rows: Rows, vocabulary: Vocabulary) -> Tensor:
     for start in range(0, len(rows.ids), COUNTED_ROWS):
         part = rows.ids[start : start + COUNTED_ROWS].reshape(-1)
         counts += np.bincount(part, minlength=vocabulary.size)
+        release(rows.ids)
     counts[list(vocabulary.special)] = 0
     with np.errstate(divide="ignore"):
         return torch.from_numpy(np.log(counts / counts.sum()))

@@ -1,5 +1,9 @@
 """Rows on disk: what is written is what stays in memory, and every token knows whether it begins a word."""
 
+import os
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numbered import (
@@ -17,6 +21,7 @@ from numbered import (
 )
 
 from bertbench.data import packed
+from bertbench.data.mapped import release
 from bertbench.data.packing import Sequence
 from bertbench.types import FOLLOWS, IGNORE, NOT
 
@@ -110,3 +115,22 @@ def test_what_a_row_looks_like_by_hand():
     ]
     assert rows.second.tolist() == [9, 3, 3]
     assert rows.related.tolist() == [IGNORE, NOT, FOLLOWS]
+
+
+def test_pages_that_were_read_can_be_let_go_and_are_read_again(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(2**20))
+    array = np.load(tmp_path / "a.npy", mmap_mode="r")
+    total = int(array.sum())
+    release(array, np.arange(3))
+    assert int(array.sum()) == total
+    if sys.platform == "linux":
+        before = resident()
+        assert int(array.sum()) == total
+        release(array)
+        assert resident() <= before + 2**20
+
+
+def resident():
+    """Return the bytes of file-backed pages in this process's memory."""
+    pages = Path("/proc/self/statm").read_text().split()[2]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

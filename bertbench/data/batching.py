@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from bertbench.data.mapped import release
 from bertbench.runtime import numpy_generator
 from bertbench.types import Batch, Rows, Vocabulary
+
+RELEASED = 64  # steps after which the pages that were read of a corpus on disk are let go
 
 
 class CorpusBatches:
@@ -32,6 +35,8 @@ class CorpusBatches:
             self._epoch, self._order = epoch, generator.permutation(len(self.rows.ids))
         start = place * self.batch_size
         chosen = self._order[start : start + self.batch_size]
+        if step % RELEASED == 0:
+            release(*self.rows)
         return as_batch(self.rows, chosen, self.vocabulary, epoch=epoch, spent=spent)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bertbench.data.mapped import release
 from bertbench.data.packing import Piece, Sequence
 from bertbench.types import Rows, Tokens, Vocabulary
 
@@ -41,6 +42,7 @@ def write(
             for name, file in files.items():
                 file.write(getattr(rows, name).astype(dtypes[name]).tobytes())
             count += len(chunk)
+            release(*tokens)
     shape = {"rows": count, "length": length, "ids": str(tokens.ids.dtype)}
     (folder / SHAPE).write_text(json.dumps(shape), encoding="utf-8")
 

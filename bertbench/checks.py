@@ -8,6 +8,16 @@ from bertbench.config import Plain
 from bertbench.errors import UserError
 from bertbench.types import POOLINGS
 
+SHARES = {  # settings of variants, and whether they must be above 0
+    "masking.rate": True,
+    "masking.rate_end": True,
+    "masking.swap": False,
+    "masking.keep": False,
+    "masking.p": True,
+    "packing.share": False,
+    "packing.short": False,
+    "objective.generator": True,
+}
 SHAPE = ("depth", "width", "heads", "intermediate", "positions")
 
 
@@ -24,6 +34,8 @@ def check(values: Plain) -> None:
     _check_pretrain(values["pretrain"], positions)
     if values["weights"]["train"] and values["model"]["architecture"] is not None:
         _check_objective(values["objective"], values["packing"])
+        for place in SHARES:
+            _check_share(values, place)
     _check_mode(values["mode"])
     encoder = values["model"]["architecture"]
     if encoder is not None and not values["weights"]["released"]:
@@ -96,6 +108,14 @@ def _check_objective(objective: Plain | None, packing: Plain) -> None:
             f"objective.pairs={asked} needs a packing with packing.second={asked}, but {name} has "
             f"{given or 'no second segment'}: choose packing={fitting}"
         )
+
+
+def _check_share(values: Plain, place: str) -> None:
+    """Check a share of a variant that has it, before anything is made for it."""
+    group, _, name = place.partition(".")
+    value, open_below = values[group].get(name), SHARES[place]
+    if isinstance(value, int | float) and not (0 < value <= 1 or (value == 0 and not open_below)):
+        raise UserError(f"{place}={value} must lie in {'(' if open_below else '['}0, 1]")
 
 
 def _check_mode(mode: Plain) -> None:

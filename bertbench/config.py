@@ -250,8 +250,7 @@ def build(node: Plain, **more: object) -> Any:
 
     Not hydra.utils.instantiate: it wraps every error, and a UserError must reach the user whole.
     """
-    module, _, name = node["_target_"].rpartition(".")
-    target = getattr(importlib.import_module(module), name)
+    target = _target(node["_target_"])
     given = {k: v for k, v in node.items() if not k.startswith("_")} | more
     try:
         inspect.signature(target).bind(**given)
@@ -260,6 +259,23 @@ def build(node: Plain, **more: object) -> Any:
     except ValueError:  # a builtin without signature
         pass
     return target(**given)
+
+
+def _target(path: str) -> Any:
+    """Return what a dotted path names."""
+    module, _, name = path.rpartition(".")
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # it is there, and itself imports something that is not
+        found = None
+    if found is None or not hasattr(found, name):
+        what = f"the module {module}" if found is None else f"{name} in {module}"
+        raise UserError(
+            f"_target_={path}: there is no {what}: correct the name, or add its folder to PYTHONPATH"
+        )
+    return getattr(found, name)
 
 
 def compose_defaults(choices: dict[str, str], more: Sequence[str] = ()) -> Plain:

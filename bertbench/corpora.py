@@ -75,7 +75,7 @@ def provide_documents(
             work=store.partial("tokens", recipe),
             processes=lineage.values["runtime"]["threads"],
         )
-        logger.info("the corpus: %s", " ".join(describe(card).split("\n")))
+        logger.info("the corpus: %s", "; ".join(describe(card).split("\n")))
 
     folder = store.entry("tokens", recipe, make)
     tokens = open_tokens(folder)

@@ -192,7 +192,12 @@ def evaluate(
             total = sums.setdefault(name, [0.0, 0.0])
             total[0] += float(value.total)
             total[1] += value.over
-    means = {name: total / max(count, 1) for name, (total, count) in sums.items()}
+    # A skill of which the rows hold nothing has no number; that of no masked word is zero.
+    means = {
+        name: total / max(count, 1)
+        for name, (total, count) in sums.items()
+        if count or name.startswith(("mlm", "unigram"))
+    }
     renamed = {"mlm_loss": "heldout_loss", "mlm_accuracy": "heldout_accuracy"}
     found = {
         name if name.startswith("unigram") else renamed.get(name, f"heldout_{name}"): value

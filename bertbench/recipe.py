@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertbench import tokenizer as tokenizers
@@ -24,7 +25,7 @@ from bertbench.progress import Checkpoints, History
 from bertbench.readout import fit_head
 from bertbench.runtime import Compute, seeded
 from bertbench.store import Store
-from bertbench.types import Log
+from bertbench.types import IGNORE, Log, Rows
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +148,8 @@ def _pretrain(
                 f"the {name} documents of the corpus make no row of pretrain.length={settings['length']} "
                 "tokens: give more text"
             )
+    if "pairs" in values["objective"]:
+        _check_pairs(rows)
     language_model = LanguageModel(model)
     taught = _teacher(lineage, means, language_model, tokenizer)
     masking = build(values["masking"], vocabulary=vocabulary, seed=settings["seed"])
@@ -184,6 +187,17 @@ def _pretrain(
             compute=means.compute,
         )
     return stats, documents.card
+
+
+def _check_pairs(rows: Rows) -> None:
+    """Refuse to train on pairs that are all of one kind, or none."""
+    kinds = {int(kind) for kind in np.unique(rows.related)} - {IGNORE}
+    if len(kinds) < 2:
+        raise UserError(
+            f"the training documents make {'pairs of one kind alone' if kinds else 'no pairs'}, because too "
+            "few have several sentences: give longer documents, or choose objective=mlm "
+            "packing=full_sentences"
+        )
 
 
 def _check_words(masking: object, card: Plain) -> None:
@@ -227,6 +241,12 @@ def _teacher(
     teacher = LanguageModel(checkpoint.load(folder))
     copied = students.begin_as(student.model, teacher.model) if lineage.source is None else 0
     logger.info("the teacher is %s; the student begins with %d of its weights", folder, copied)
+    if not copied and lineage.source is None:
+        logger.warning(
+            "a %s student shares no weights with a %s teacher, so it begins at random",
+            student.model.config.model_type,
+            teacher.model.config.model_type,
+        )
     return {"teacher": teacher}
 
 

@@ -7,6 +7,7 @@ beforehand, and Unigram is trained by `sentencepiece`, ALBERT's own tool, on one
 
 import hashlib
 import io
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from bertbench.types import Vocabulary
 BERT = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 ROBERTA = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
 ALBERT = {"pad": "<pad>", "unk": "<unk>", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+
+logger = logging.getLogger(__name__)
 
 LONGEST_LINE = 2**24  # bytes; sentencepiece leaves out longer ones, by default from 4,192 on
 
@@ -98,7 +101,7 @@ def unigram(texts: list[str], *, vocab_size: int, lowercase: bool) -> PreTrained
         lowercase: Lower-case and strip accents ("uncased").
 
     Raises:
-        UserError: `vocab_size` is too small or too large for `texts`.
+        UserError: `vocab_size` is too small for `texts`; where it is too large, fewer entries are made.
     """
     steps = [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]
     spaces = normalizers.Replace(Regex(r"\s+"), " ")
@@ -126,9 +129,11 @@ def unigram(texts: list[str], *, vocab_size: int, lowercase: bool) -> PreTrained
         )
     except RuntimeError as error:
         bound = re.search(r"value <= (\d+)", str(error))
-        limit = f"at most {bound[1]} here" if bound else "larger"
+        if bound and int(bound[1]) < vocab_size:  # as the other trainers do with a small corpus
+            logger.info("this corpus gives no more than %s entries of a vocabulary", bound[1])
+            return unigram(texts, vocab_size=int(bound[1]), lowercase=lowercase)
         raise UserError(
-            f"model.tokenizer.vocab_size={vocab_size} does not suit this corpus: it must be {limit}"
+            f"model.tokenizer.vocab_size={vocab_size} does not suit this corpus: it must be larger"
         ) from error
     trained = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     pieces = [(trained.id_to_piece(i), trained.get_score(i)) for i in range(len(trained))]

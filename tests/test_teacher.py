@@ -8,6 +8,7 @@ import torch
 import toy
 
 from bertbench import recipe
+from bertbench.config import build
 from bertbench.errors import UserError
 from bertbench.models import checkpoint
 from bertbench.plan import make_plan
@@ -200,3 +201,40 @@ def test_whole_words_are_refused_where_nothing_tells_them_apart(values, compute,
     config = values("model=roberta", "masking=whole_word", "mode=frozen")
     with pytest.raises(UserError, match="no space between words"):
         provide(lineage_of(config), compute)
+
+
+def test_documents_of_one_sentence_make_no_pairs_in_order(values, compute, monkeypatch):
+    monkeypatch.setattr(
+        toy, "corpus", lambda: [f"Match goal team number {i} won." for i in range(60)]
+    )
+    config = values("model=albert", "mode=frozen")
+    with pytest.raises(UserError, match=r"make no pairs.*objective=mlm packing=full_sentences"):
+        provide(lineage_of(config), compute)
+
+
+def test_one_held_out_document_is_too_few_for_next_sentences(values, compute, monkeypatch):
+    texts = toy.corpus()[:3]
+    monkeypatch.setattr(toy, "corpus", lambda: texts)
+    with pytest.raises(UserError, match=r"one part has 1: .*raise pretrain\.heldout"):
+        provide(lineage_of(values("model=bert", "mode=frozen")), compute)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "masking.rate=0",
+        "masking.rate=1.5",
+        "masking.swap=-1",
+        "packing.share=2",
+        "packing.short=-1",
+    ],
+)
+def test_shares_are_checked_before_anything_is_made(override, values):
+    with pytest.raises(UserError, match=override.replace(".", r"\.") + r"(\.0)? must lie in"):
+        make_plan(values("model=bert", override), {})
+
+
+def test_a_target_that_is_not_there_is_named():
+    for path in ("bertbench.masking.token.Tokens", "no_such_module.Rule"):
+        with pytest.raises(UserError, match=rf"_target_={path}: there is no"):
+            build({"_target_": path})

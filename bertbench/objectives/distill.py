@@ -48,10 +48,10 @@ class Distillation(nn.Module):
         everywhere: bool,
     ) -> None:
         super().__init__()
-        if temperature <= 0 or min(soft, mlm, cosine) < 0:
+        if temperature <= 0 or min(soft, mlm, cosine) < 0 or soft + mlm + cosine == 0:
             raise UserError(
                 f"objective.temperature={temperature} must be above 0, and objective.soft={soft}, "
-                f"objective.mlm={mlm} and objective.cosine={cosine} not below 0"
+                f"objective.mlm={mlm} and objective.cosine={cosine} not below 0 and not all of them 0"
             )
         _check_alike(model, teacher)
         self.model, self.masking = model, masking

@@ -1,5 +1,6 @@
 """Pretrained encoders in, a picture of their held-out losses out, and what it shows in words."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ STROKES = ("-", "-.", ":")  # of a second and third round of colours
 MARKERS = {"continued": "s", "reset": "^"}  # by the words of the weights; a circle for all others
 DASHES = ((0, (6, 3)), (0, (2, 2)), (0, (8, 2, 2, 2)), (0, (1, 3)))  # of the unigram predictors
 UNIGRAM = "#4a5568"
+LEGEND = 100  # characters of a name in one line
 
 
 def pretraining_figure(encoders: Sequence[Encoder], path: Path) -> bool:
@@ -41,7 +43,9 @@ def pretraining_figure(encoders: Sequence[Encoder], path: Path) -> bool:
             marker=MARKERS.get(encoder.record.recipe.get("weights", ""), "o"),
             markersize=4,
             linewidth=1.4,
-            label=_lettered(encoder.marked, encoder.letter, lettered),
+            label="\n".join(
+                textwrap.wrap(_lettered(encoder.marked, encoder.letter, lettered), LEGEND)
+            ),
         )
     for place, (letter, members) in enumerate(lettered.items()):
         losses = [loss for e in members if (loss := e.own("unigram_loss")) is not None]

@@ -1,5 +1,6 @@
 """Numbers in, pictures out; the same numbers give the same bytes."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
     from bertbench.report.rows import Table
 
+LABEL = 50  # characters of a row's name in one line
 ENCODER, BASELINE, FAINT = "#2b6cb0", "#c05621", "#a0aec0"
 
 
@@ -20,7 +22,10 @@ def comparison_figure(table: "Table", path: Path) -> None:
         table: Rows, best first.
         path: Of a .png or .svg.
     """
-    figure = new_figure(width=8, height=1.3 + 0.36 * len(table.rows))
+    labels = [row.label + (" †" if row.plateau else "") for row in reversed(table.rows)]
+    wrapped = ["\n".join(textwrap.wrap(label, LABEL)) for label in labels]
+    lines = sum(1 + 0.4 * label.count("\n") for label in wrapped)
+    figure = new_figure(width=8, height=1.3 + 0.36 * lines)
     axes = figure.subplots()
     for place, row in enumerate(reversed(table.rows)):
         colour = BASELINE if row.is_linear else ENCODER
@@ -31,8 +36,7 @@ def comparison_figure(table: "Table", path: Path) -> None:
             axes.errorbar(row.score.mean, place, xerr=row.score.spread, color=colour, capsize=3)
     if table.baseline is not None:
         axes.axvline(table.baseline.score.mean, color=BASELINE, linewidth=1, linestyle="--")
-    labels = [row.label + (" †" if row.plateau else "") for row in reversed(table.rows)]
-    axes.set_yticks(range(len(labels)), labels, fontsize=9)
+    axes.set_yticks(range(len(labels)), wrapped, fontsize=9)
     axes.set_ylim(-0.6, len(labels) - 0.4)
     axes.margins(x=0.08)
     axes.set_xlabel(

@@ -5,6 +5,7 @@ import numpy as np
 from bertbench.context import context_table
 from bertbench.data import packed
 from bertbench.data.excerpts import excerpts
+from bertbench.data.mapped import release
 from bertbench.data.packing import RANDOM, SWAPPED, full_sentences
 from bertbench.masking.token import TokenMasking
 from bertbench.models.encoder import LanguageModel
@@ -112,7 +113,9 @@ def _rows(
     sequences = list(full_sentences(some, chosen, length=length, seed=SEED))
     places = np.linspace(0, len(sequences) - 1, min(most, len(sequences)))
     kept = [sequences[i] for i in places.round().astype(int)]
-    return packed.in_memory(kept, some, vocabulary, length=length)
+    rows = packed.in_memory(kept, some, vocabulary, length=length)
+    release(*tokens)
+    return rows
 
 
 def _sentences(
@@ -123,7 +126,9 @@ def _sentences(
     sentences = some_sentences(
         some, chosen, max(int(SENTENCES * most), 1), room=length - 2, seed=SEED
     )
-    return packed.in_memory(sentences, some, vocabulary, length=length)
+    rows = packed.in_memory(sentences, some, vocabulary, length=length)
+    release(*tokens)
+    return rows
 
 
 def _probes(
@@ -153,6 +158,7 @@ def _probes(
             )
             for documents, times in ((train, TRAIN_PAIRS), (heldout, TEST_PAIRS))
         )
+        release(*tokens)
         found = probe(model, learnt, test, vocabulary, compute)
         values |= {f"{name}_{key}": value for key, value in found.items()}
         if found:

@@ -9,7 +9,7 @@ from bertbench.data.mapped import release
 from bertbench.runtime import numpy_generator
 from bertbench.types import Batch, Rows, Vocabulary
 
-RELEASED = 64  # steps after which the pages that were read of a corpus on disk are let go
+RELEASED = 4  # steps after which the pages that were read of a corpus on disk are let go
 
 
 class CorpusBatches:

@@ -238,7 +238,8 @@ def test_a_sweep_brings_tfidf_along_and_writes_its_sheet(sweep):
     folder, said = sweep
     results = folder / "results" / "main"
     assert sorted(p.name for p in results.iterdir()) == [
-        "comparison_1.png", "predictions.parquet", "records.jsonl", "sheet.json", "sheet.md",
+        "comparison_1.png", "predictions.parquet", "pretraining.png", "records.jsonl", "sheet.json",
+        "sheet.md",
     ]  # fmt: skip
     text = (results / "sheet.md").read_text()
     assert "**TF-IDF**" in text

@@ -450,7 +450,7 @@ def test_a_header_has_a_limit(folder):
 def test_each_way_to_weights_is_checked(kind, folder, tmp_path, monkeypatch):
     """Before anything is read of them, a checksum included."""
     change(folder / "config.json", auto_map={"AutoModel": "code.Model"})
-    monkeypatch.setattr(released, "_on_hub", lambda source: folder)
+    monkeypatch.setattr(released, "_on_hub", lambda source, setting: folder)
     monkeypatch.setattr(released, "sha256", lambda path: pytest.fail("read"))
     monkeypatch.setattr(released, "KNOWN_PACKAGES", {"safetytoy/model": ("toy", "0")})
     (tmp_path / "site" / "safetytoy").mkdir(parents=True)

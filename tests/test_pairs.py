@@ -241,8 +241,8 @@ def test_the_hand_worked_example(kind):
             ({"share": 1.1}, r"packing\.share=1\.1 must lie in \[0, 1\]"),
             ({"short": -0.1}, r"packing\.short=-0\.1 must lie in \[0, 1\]"),
             ({"short": 1.1}, r"packing\.short=1\.1 must lie in \[0, 1\]"),
-            ({"documents": np.array([3])}, "need two documents, but there is 1: give more, or"),
-            ({"documents": np.arange(0)}, "need two documents, but there is 0: give more, or"),
+            ({"documents": np.array([3])}, "two held out, but one part has 1: add documents"),
+            ({"documents": np.arange(0)}, "two held out, but one part has 0: add documents"),
         )
         for kind in PACKINGS
         if kind == "segments" or "short" not in settings

@@ -479,7 +479,7 @@ def test_a_local_folder_is_itself(folder, monkeypatch):
 
 @pytest.mark.parametrize("source", ["/no/such/folder", "./nothing", "../nothing", "a/b/c"])
 def test_what_is_no_folder_is_refused(source, monkeypatch):
-    monkeypatch.setattr(released, "_reachable", lambda: pytest.fail("asked the network"))
+    monkeypatch.setattr(released, "reachable", lambda: pytest.fail("asked the network"))
     with pytest.raises(UserError, match="is no folder here"):
         released.locate(source, recipe="")
 
@@ -491,7 +491,7 @@ def test_no_known_weights_names_the_recipe():
 
 def test_a_hub_id_without_network_is_answered_at_once(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(released, "_reachable", lambda: False)
+    monkeypatch.setattr(released, "reachable", lambda: False)
     import huggingface_hub  # noqa: F401 - its import is not what is timed
 
     started = time.perf_counter()
@@ -507,7 +507,7 @@ def test_an_endpoint_that_does_not_answer_is_not_reachable(monkeypatch):
         monkeypatch.delenv(proxy, raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     started = time.perf_counter()
-    assert not released._reachable()
+    assert not released.reachable()
     assert time.perf_counter() - started < 2
 
 

@@ -112,7 +112,7 @@ def test_shards_pass(folder):
         ("config.json", {"attn_implementation": "sdpa", "output_dir": "/home/someone"}),
         ("config.json", {"id2label": {"0": "/m/0dgw9r"}, "tokenizer_class": "BertTokenizer"}),
         ("tokenizer_config.json", {"name_or_path": "../model", "init_inputs": []}),
-        ("tokenizer_config.json", {"special_tokens_map_file": "/root/.cache/map.json"}),
+        ("tokenizer_config.json", {"special_tokens_map_file": "/elsewhere/map.json"}),
         ("tokenizer_config.json", {"vocab_file": None, "tokenizer_file": "tokenizer.json"}),
         ("tokenizer_config.json", {"tokenizer_class": "XLMRobertaTokenizerFast"}),
         ("tokenizer_config.json", {"chat_template": "{{ messages }}", "unk_token": "/.."}),

@@ -3,13 +3,12 @@
 import functools
 import os
 import re
-import socket
-import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from bertbench.data.corpus import Corpus, document
 from bertbench.errors import UserError
+from bertbench.network import reachable
 from bertbench.records import fingerprint
 
 if TYPE_CHECKING:
@@ -112,14 +111,14 @@ def _joined(lines: list[str]) -> Iterator[str]:
 
 @functools.cache  # the plans of a sweep name the same data set
 def _load(name: str, config: str | None, split: str) -> "Dataset":
-    reachable = _reachable()
-    if not reachable:
+    online = reachable()
+    if not online:
         os.environ["HF_HUB_OFFLINE"] = "1"  # or each call waits half a minute for the network
     import datasets
     from datasets import config as library
     from huggingface_hub.errors import HfHubHTTPError
 
-    if not reachable:
+    if not online:
         library.HF_HUB_OFFLINE = True  # where it had been imported before
     place = f"corpus.name={name} corpus.config={config} corpus.split={split}"
     try:
@@ -138,16 +137,3 @@ def _load(name: str, config: str | None, split: str) -> "Dataset":
         raise UserError(f"{place} cannot be loaded ({said:.300}): name another") from error
     assert isinstance(loaded, datasets.Dataset)
     return loaded
-
-
-def _reachable(seconds: float = 1.0) -> bool:
-    """Tell whether the hub, or the proxy on the way to it, takes a connection."""
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    url = urllib.parse.urlparse(proxy or endpoint)
-    port = url.port or (80 if url.scheme == "http" else 443)
-    try:
-        with socket.create_connection((url.hostname or "", port), timeout=seconds):
-            return True
-    except OSError:
-        return False

@@ -9,12 +9,11 @@ import importlib.util
 import json
 import logging
 import os
-import socket
-import urllib.parse
 from pathlib import Path
 
 from bertbench.errors import UserError
 from bertbench.models.safety import checked
+from bertbench.network import reachable
 from bertbench.records import sha256
 
 log = logging.getLogger(__name__)
@@ -114,7 +113,7 @@ def _in_package(place: str, *, setting: str) -> Path:
 
 
 def _on_hub(source: str, *, setting: str) -> Path:
-    if not _reachable():
+    if not reachable():
         os.environ["HF_HUB_OFFLINE"] = "1"  # or each call waits half a minute for the network
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -134,16 +133,3 @@ def _on_hub(source: str, *, setting: str) -> Path:
         raise UserError(
             f"the Hugging Face hub does not give {source} (status {status})"
         ) from error
-
-
-def _reachable(seconds: float = 1.0) -> bool:
-    """Tell whether the hub, or the proxy on the way to it, takes a connection."""
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    url = urllib.parse.urlparse(proxy or endpoint)
-    port = url.port or (80 if url.scheme == "http" else 443)
-    try:
-        with socket.create_connection((url.hostname or "", port), timeout=seconds):
-            return True
-    except OSError:
-        return False

@@ -5,9 +5,8 @@ import torch
 from torch import Tensor
 
 from bertbench.data.batching import as_batch
-from bertbench.hiding import words
 from bertbench.models.encoder import LanguageModel
-from bertbench.prediction import in_batches, predict
+from bertbench.prediction import in_batches, numbered, predict
 from bertbench.runtime import Compute, numpy_generator
 from bertbench.types import IGNORE, Batch, Masked, Rows, Vocabulary
 
@@ -98,7 +97,7 @@ def hidden(batch: Batch, word: Tensor, vocabulary: Vocabulary) -> Masked:
 def _drawn(rows: Rows, vocabulary: Vocabulary, *, most: int, seed: int) -> tuple[Rows, np.ndarray]:
     """Return a row for each drawn word, and int64, (S,): which of the row's words it is, from 1."""
     batch = as_batch(rows, np.arange(len(rows.ids)), vocabulary, epoch=0)
-    counts = np.array([line.max(initial=0) for line in _numbered(batch)], dtype=np.int64)
+    counts = np.array([line.max(initial=0) for line in numbered(batch)], dtype=np.int64)
     ends = np.cumsum(counts)
     total = int(counts.sum())
     generator = numpy_generator(seed, "words")
@@ -109,9 +108,4 @@ def _drawn(rows: Rows, vocabulary: Vocabulary, *, most: int, seed: int) -> tuple
 
 def _positions(batch: Batch, numbers: np.ndarray) -> Tensor:
     """Return bool, (B, L): where the word with a number, (B,), stands in its row."""
-    return torch.from_numpy(np.stack(_numbered(batch)) == numbers[:, None])
-
-
-def _numbered(batch: Batch) -> list[np.ndarray]:
-    pairs = zip(batch.maskable.numpy(), batch.starts.numpy(), strict=True)
-    return [words(maskable, starts) for maskable, starts in pairs]
+    return torch.from_numpy(np.stack(numbered(batch)) == numbers[:, None])

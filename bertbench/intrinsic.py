@@ -4,10 +4,10 @@ import numpy as np
 
 from bertbench.context import context_table
 from bertbench.data import packed
-from bertbench.data.excerpts import excerpts
+from bertbench.data.excerpts import evenly_spread, excerpts
 from bertbench.data.mapped import release
 from bertbench.data.packing import RANDOM, SWAPPED, full_sentences
-from bertbench.masking.token import TokenMasking
+from bertbench.masking.token import evaluation_masking
 from bertbench.models.encoder import LanguageModel
 from bertbench.prediction import masked_words, pseudo_perplexity, some_sentences
 from bertbench.probe import probe, some_pairs
@@ -66,7 +66,7 @@ def measure(
         **masked_words(
             model,
             _rows(tokens, heldout, vocabulary, length=length, most=most),
-            _masking(vocabulary),
+            evaluation_masking(vocabulary),
             vocabulary,
             compute,
         ),
@@ -98,21 +98,13 @@ def measure(
     }
 
 
-def _masking(vocabulary: Vocabulary) -> TokenMasking:
-    """Return BERT's masks, as in every evaluation: Devlin et al. (2019), section 3.1, task 1."""
-    return TokenMasking(
-        vocabulary, seed=SEED, rate=0.15, rate_end=None, swap=0.1, keep=0.1, views=1
-    )
-
-
 def _rows(
     tokens: Tokens, documents: np.ndarray, vocabulary: Vocabulary, *, length: int, most: int
 ) -> Rows:
     """Return up to `most` rows of FULL-SENTENCES, evenly spread."""
     some, chosen = excerpts(tokens, documents, most * length)
     sequences = list(full_sentences(some, chosen, length=length, seed=SEED))
-    places = np.linspace(0, len(sequences) - 1, min(most, len(sequences)))
-    kept = [sequences[i] for i in places.round().astype(int)]
+    kept = [sequences[i] for i in evenly_spread(len(sequences), most)]
     rows = packed.in_memory(kept, some, vocabulary, length=length)
     release(*tokens)
     return rows

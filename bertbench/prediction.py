@@ -29,6 +29,12 @@ def in_batches(rows: Rows, vocabulary: Vocabulary) -> Iterator[Batch]:
         yield as_batch(rows, order[start : start + size], vocabulary, epoch=0)
 
 
+def numbered(batch: Batch) -> list[np.ndarray]:
+    """Number the words of each row; see `hiding.words`."""
+    pairs = zip(batch.maskable.numpy(), batch.starts.numpy(), strict=True)
+    return [words(maskable, starts) for maskable, starts in pairs]
+
+
 @torch.no_grad()
 def predict(
     model: LanguageModel, masked: Masked, batch: Batch, compute: Compute
@@ -114,8 +120,7 @@ def pseudo_perplexity(
     """
     loss, count, num_words = 0.0, 0, 0
     for batch in in_batches(rows, vocabulary):
-        pairs = zip(batch.maskable.numpy(), batch.starts.numpy(), strict=True)
-        num_words += sum(int(words(*pair).max(initial=0)) for pair in pairs)
+        num_words += sum(int(line.max(initial=0)) for line in numbered(batch))
         every_row, every_position = batch.maskable.nonzero(as_tuple=True)  # both (N,)
         for start in range(0, len(every_row), size := AT_ONCE // batch.ids.shape[1]):
             row = every_row[start : start + size]

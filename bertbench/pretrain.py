@@ -9,14 +9,15 @@ from torch import Tensor, nn
 
 from bertbench.budget import Budget, Spent
 from bertbench.data.batching import CorpusBatches, as_batch
+from bertbench.data.excerpts import evenly_spread
 from bertbench.data.mapped import release
 from bertbench.loop import train
-from bertbench.masking.token import TokenMasking
+from bertbench.masking.token import evaluation_masking
 from bertbench.optim import Recipe, adamw
 from bertbench.progress import Checkpoints, Progress, Stateful
 from bertbench.runtime import Compute, seeded
 from bertbench.tally import Sum, Tally
-from bertbench.types import IGNORE, Batch, Log, Masked, Masking, Rows, Vocabulary
+from bertbench.types import IGNORE, Batch, Log, Masked, Rows, Vocabulary
 
 EVALUATION_SEED = 0
 PLATEAU_NATS = 0.1
@@ -89,7 +90,7 @@ def pretrain(
         return batch, int(batch.attention_mask.sum())
 
     def measure(most: int) -> dict[str, float]:
-        chosen = heldout_sample(len(heldout.ids), most)
+        chosen = evenly_spread(len(heldout.ids), most)
         return evaluate(
             objective, heldout, chosen, vocabulary, unigram, batch_size=AT_ONCE, compute=compute
         )
@@ -109,9 +110,6 @@ def pretrain(
         progress=Progress(checkpoints, objective, optimizer, history),
         after_step=_now_and_then(schedule, log, lambda: measure(EVALUATION_ROWS)),
     )
-    if schedule.evaluations:
-        spending = {"tokens": spent.tokens, "training_seconds": spent.seconds}
-        log(measure(EVALUATION_ROWS) | spending, int(spent.steps))
     return {
         "steps": spent.steps,
         "tokens": spent.tokens,
@@ -125,29 +123,17 @@ def pretrain(
 def _now_and_then(
     schedule: Schedule, log: Log, measure: Callable[[], dict[str, float]]
 ) -> Callable[[int, Spent, Spent], None]:
-    """Return what measures and logs where another equal part of the budget is spent."""
+    """Return what measures and logs after the first step and where another equal part is spent."""
     parts = schedule.evaluations
 
     def after_step(step: int, before: Spent, spent: Spent) -> None:
         last, done = schedule.budget.share(before), schedule.budget.share(spent)
         first = parts > 0 and step == 1
-        if done < 1 and (first or int(done * parts) > int(last * parts)):
+        if first or int(done * parts) > int(last * parts):
             values = measure()
             log(values | {"tokens": spent.tokens, "training_seconds": spent.seconds}, step)
 
     return after_step
-
-
-def evaluation_masking(vocabulary: Vocabulary) -> Masking:
-    """Return the masks of every evaluation, whatever the training's: or losses cannot be compared."""
-    return TokenMasking(
-        vocabulary, seed=EVALUATION_SEED, rate=0.15, rate_end=None, swap=0.1, keep=0.1, views=1
-    )
-
-
-def heldout_sample(rows: int, most: int) -> np.ndarray:
-    """Return which held-out rows are measured: all, or `most` of them evenly spread."""
-    return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64))
 
 
 @torch.no_grad()

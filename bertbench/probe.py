@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from bertbench.data import packed
-from bertbench.data.excerpts import excerpts
+from bertbench.data.excerpts import evenly_spread, excerpts
 from bertbench.data.packing import RANDOM, segment_pairs
 from bertbench.models.encoder import LanguageModel
 from bertbench.prediction import in_batches
@@ -55,8 +55,8 @@ def some_pairs(
         )
         if sequence.related != IGNORE
     ]
-    kept = np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(int)
-    return packed.in_memory([pairs[i] for i in kept], some, vocabulary, length=length)
+    kept = [pairs[i] for i in evenly_spread(len(pairs), most)]
+    return packed.in_memory(kept, some, vocabulary, length=length)
 
 
 def probe(

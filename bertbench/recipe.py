@@ -95,13 +95,12 @@ def provide_encoder(
         if taught is not None:
             spent = json.loads((taught / STATS).read_text(encoding="utf-8"))["stats"]
             measured |= {f"teacher_{name}": spent[name] for name in ("tokens", "seconds")}
-    return Made(folder, kept["stats"] | measured, _curve(kept["log"]), kept.get("corpus"))
+    return Made(folder, kept["stats"] | measured, _curve(kept["log"]), kept["corpus"])
 
 
 def _curve(log: list[tuple[int, dict[str, float]]]) -> list[dict[str, float]]:
-    """Return what was measured on held-out rows, of one and the same sample of them."""
-    found = [values | {"step": step} for step, values in log if "heldout_predicted" in values]
-    return [v for v in found if v["heldout_predicted"] == found[0]["heldout_predicted"]]
+    """Return what was measured on held-out rows."""
+    return [values | {"step": step} for step, values in log if "heldout_predicted" in values]
 
 
 def _start(lineage: Lineage, store: Store) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

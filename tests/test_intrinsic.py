@@ -17,10 +17,9 @@ from bertbench.data.batching import as_batch
 from bertbench.data.excerpts import LONGEST, excerpts
 from bertbench.data.packing import Sequence, full_sentences
 from bertbench.intrinsic import measure
-from bertbench.masking.token import TokenMasking
+from bertbench.masking.token import TokenMasking, evaluation_masking
 from bertbench.models import families
 from bertbench.models.encoder import LanguageModel
-from bertbench.pretrain import evaluation_masking
 from bertbench.types import IGNORE, Tokens, Vocabulary
 
 FIRST, LENGTH = 5, 32  # the first ordinary id; tokens of a row

@@ -11,7 +11,8 @@ from conftest import SHAPE
 
 from bertbench.budget import Budget
 from bertbench.data.batching import as_batch
-from bertbench.masking.token import TokenMasking
+from bertbench.data.excerpts import evenly_spread
+from bertbench.masking.token import TokenMasking, evaluation_masking
 from bertbench.models import families
 from bertbench.models.encoder import LanguageModel
 from bertbench.objectives.mlm import MaskedLM
@@ -21,8 +22,6 @@ from bertbench.pretrain import (
     PLATEAU_NATS,
     Schedule,
     evaluate,
-    evaluation_masking,
-    heldout_sample,
     pretrain,
     unigram_log_probabilities,
 )
@@ -53,7 +52,7 @@ def measured(model, rows, heldout, vocabulary, compute, *, batch_size=AT_ONCE):
     """Evaluate the masked words of a model on all held-out rows."""
     unigram = unigram_log_probabilities(rows, vocabulary)
     objective = MaskedLM(model, evaluation_masking(vocabulary))
-    chosen = heldout_sample(len(heldout.ids), 10**6)
+    chosen = evenly_spread(len(heldout.ids), 10**6)
     return evaluate(
         objective, heldout, chosen, vocabulary, unigram, batch_size=batch_size, compute=compute
     )

@@ -24,9 +24,8 @@ def excerpts(tokens: Tokens, documents: np.ndarray, most: int) -> tuple[Tokens, 
         The same stream cut otherwise, and int64: which of its documents are the excerpts, in the
         corpus's order. Documents without a token are left out.
     """
-    count = min(len(documents), LOOKED_AT)
-    places = np.linspace(0, len(documents) - 1, count).round().astype(np.int64)
-    looked_at = np.sort(documents[places])
+    looked_at = np.sort(documents[evenly_spread(len(documents), LOOKED_AT)])
+    count = len(looked_at)
     begins, ends = tokens.documents[looked_at], tokens.documents[looked_at + 1]
     longest = max(LONGEST, most // max(count, 1))
     # Of multiples of the golden ratio, modulo 1, the first so many are evenly spread, however many.
@@ -46,3 +45,8 @@ def excerpts(tokens: Tokens, documents: np.ndarray, most: int) -> tuple[Tokens, 
     borders = np.array(sorted(chosen), dtype=np.int64).reshape(-1)
     # What lies between two excerpts becomes a document, too, which nobody asks for.
     return tokens._replace(documents=borders), np.arange(0, len(borders), 2)
+
+
+def evenly_spread(count: int, most: int) -> np.ndarray:
+    """Return which of `count` things are taken, ascending: all, or `most` evenly spread; int64."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)

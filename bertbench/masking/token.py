@@ -56,3 +56,11 @@ def pick(
 ) -> np.ndarray:
     """See `hiding.Pick`."""
     return generator.random(len(maskable)) < rate
+
+
+def evaluation_masking(vocabulary: Vocabulary) -> TokenMasking:
+    """Return the masks of every evaluation, whatever the training's: or losses cannot be compared.
+
+    BERT's: Devlin et al. (2019), section 3.1, task 1; always the same.
+    """
+    return TokenMasking(vocabulary, seed=0, rate=0.15, rate_end=None, swap=0.1, keep=0.1, views=1)

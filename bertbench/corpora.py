@@ -107,6 +107,24 @@ def provide_rows(
     return packed.read(folder / "train"), packed.read(folder / "heldout")
 
 
+def check_rows(rows: Rows, part: str, *, length: int) -> None:
+    """Refuse documents that make no row.
+
+    Args:
+        rows: Of one part of the corpus.
+        part: Which: training or held-out.
+        length: Tokens of a row, L.
+
+    Raises:
+        UserError: There is none.
+    """
+    if not len(rows.ids):
+        raise UserError(
+            f"the {part} documents of the corpus make no row of pretrain.length={length} "
+            "tokens: give more text"
+        )
+
+
 def split_documents(documents: int, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of training and of held-out documents: at least one of each.
 

@@ -49,9 +49,19 @@ class Lineage:
         return f"{self.values['model']['name']} {self.values['scale']['name']}"
 
     @property
+    def shape(self) -> Plain:
+        """The fields of `families.Shape` that its scale gives."""
+        return shape(self.values)
+
+    @property
     def tokenizer_source(self) -> Path | None:
         """The folder whose tokenizer is used as it is: that of the weights, or of a ready-made teacher."""
         return self.source or self.teacher_source
+
+
+def shape(values: Plain) -> Plain:
+    """Return width, depth and what else of a scale makes a shape."""
+    return {name: values["scale"][name] for name in SHAPE}
 
 
 def trace(values: Plain) -> Lineage:
@@ -87,7 +97,7 @@ def _start(
     values: Plain, source: Path | None, teacher: Path | None, corpus: str | None
 ) -> tuple[Plain, Plain | None]:
     """Return the recipe of the weights before any training, and that of the tokenizer if it is made here."""
-    model, weights, scale = (values[k] for k in ("model", "weights", "scale"))
+    model, weights = values["model"], values["weights"]
     if source is not None:
         return {"source": identity(source)} | ({"reset": True} if weights["reset"] else {}), None
     tokenizer = None
@@ -97,11 +107,10 @@ def _start(
             "settings": model["tokenizer"],
             "corpus": corpus,
         }
-    shape = {name: scale[name] for name in SHAPE}
     origin = tokenizer if teacher is None else {"source": identity(teacher)}
     return {
         "architecture": model["architecture"],
-        "shape": shape,
+        "shape": shape(values),
         "tokenizer": origin,
     }, tokenizer
 

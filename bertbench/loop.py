@@ -89,7 +89,7 @@ def train(
                 bar.set_postfix(loss=f"{floats['loss']:.3f}", refresh=False)
             bar.update(int(100 * done) - bar.n)
             if after_step is not None:
-                if compute.device.type == "cuda":
+                if compute.device.type == "cuda" and budget.seconds is not None:
                     torch.cuda.synchronize()  # or what is under way would count as the evaluation's
                 paused = time.perf_counter()
                 after_step(step, before, spent)

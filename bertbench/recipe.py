@@ -10,9 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertbench import tokenizer as tokenizers
 from bertbench.budget import Budget
-from bertbench.checks import SHAPE
 from bertbench.config import Plain, build
-from bertbench.corpora import provide_documents, provide_rows, provide_tokenizer
+from bertbench.corpora import check_rows, provide_documents, provide_rows, provide_tokenizer
 from bertbench.data.scripts import unspaced_share
 from bertbench.errors import UserError
 from bertbench.intrinsic import measure
@@ -40,7 +39,7 @@ class Made(NamedTuple):
     folder: Path  # in transformers' format
     stats: dict[
         str, float
-    ]  # of `pretrain`, and of `measure` under `intrinsic/`; empty without training
+    ]  # of `pretrain`; of `measure` under `intrinsic/`; empty without training
     curve: list[dict[str, float]]  # what was measured on held-out rows meanwhile
     card: Plain | None  # what is in the corpus
 
@@ -69,12 +68,28 @@ def provide_encoder(
     train, reset = (lineage.values["weights"][name] for name in ("train", "reset"))
     if lineage.source is not None and not (train or reset):
         return Made(lineage.source, {}, [], None)
+    folder, kept = _kept(lineage, Means(store, compute, log, checkpoints))
+    stats = kept["stats"] | (_measured(lineage, store, compute, folder) if train else {})
+    taught = (
+        store.peek("encoder", lineage.teacher.encoder) if lineage.teacher is not None else None
+    )
+    if taught is not None:  # its tokens are a part of what the student cost
+        spent = json.loads((taught / STATS).read_text(encoding="utf-8"))["stats"]
+        stats |= {f"teacher_{name}": spent[name] for name in ("tokens", "seconds")}
+    curve = [
+        values | {"step": step} for step, values in kept["log"] if "heldout_predicted" in values
+    ]
+    return Made(folder, stats, curve, kept["corpus"])
+
+
+def _kept(lineage: Lineage, means: Means) -> tuple[Path, Plain]:
+    """Return the folder of an encoder that is made here, and what was kept of its making."""
+    train, store = lineage.values["weights"]["train"], means.store
 
     def named(values: dict[str, float], step: int) -> None:
-        log({f"pretrain/{name}": value for name, value in values.items()}, step)
+        means.log({f"pretrain/{name}": value for name, value in values.items()}, step)
 
-    place = checkpoints._replace(folder=store.partial("encoder", lineage.encoder))
-    means = Means(store, compute, log, checkpoints)
+    place = means.checkpoints._replace(folder=store.partial("encoder", lineage.encoder))
 
     def make(folder: Path) -> None:
         model, tokenizer = _start(lineage, store)
@@ -89,18 +104,7 @@ def provide_encoder(
     kept = json.loads((folder / STATS).read_text(encoding="utf-8"))
     for step, values in kept["log"]:  # the curve belongs to every run of this encoder
         named(values, step)
-    measured = _measured(lineage, store, compute, folder) if train else {}
-    if lineage.teacher is not None:  # its tokens are a part of what the student cost
-        taught = store.peek("encoder", lineage.teacher.encoder)
-        if taught is not None:
-            spent = json.loads((taught / STATS).read_text(encoding="utf-8"))["stats"]
-            measured |= {f"teacher_{name}": spent[name] for name in ("tokens", "seconds")}
-    return Made(folder, kept["stats"] | measured, _curve(kept["log"]), kept["corpus"])
-
-
-def _curve(log: list[tuple[int, dict[str, float]]]) -> list[dict[str, float]]:
-    """Return what was measured on held-out rows."""
-    return [values | {"step": step} for step, values in log if "heldout_predicted" in values]
+    return folder, kept
 
 
 def _start(lineage: Lineage, store: Store) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -113,10 +117,9 @@ def _start(lineage: Lineage, store: Store) -> tuple[PreTrainedModel, PreTrainedT
             model = families.initialise(model.config, seed=seed, pairs=pairs)
         return model, tokenizers.load(lineage.source, vocab_size=model.config.vocab_size)
     tokenizer = provide_tokenizer(lineage, store)
-    scale = values["scale"]
     config = build(
         values["model"]["architecture"],
-        shape=families.Shape(**{name: scale[name] for name in SHAPE}),
+        shape=families.Shape(**lineage.shape),
         vocabulary=tokenizers.vocabulary(tokenizer),
     )
     return families.initialise(config, seed=seed, pairs=pairs), tokenizer
@@ -141,12 +144,8 @@ def _pretrain(
     vocabulary = tokenizers.vocabulary(tokenizer)
     documents = provide_documents(lineage, store, tokenizer)
     rows, heldout = provide_rows(lineage, store, documents, vocabulary)
-    for name, packed in (("training", rows), ("held-out", heldout)):
-        if not len(packed.ids):
-            raise UserError(
-                f"the {name} documents of the corpus make no row of pretrain.length={settings['length']} "
-                "tokens: give more text"
-            )
+    check_rows(rows, "training", length=settings["length"])
+    check_rows(heldout, "held-out", length=settings["length"])
     if "pairs" in values["objective"]:
         _check_pairs(rows)
     language_model = LanguageModel(model)
@@ -226,10 +225,7 @@ def _teacher(
         def told(values: dict[str, float], step: int) -> None:
             means.log({f"teacher/{name}": value for name, value in values.items()}, step)
 
-        made = provide_encoder(
-            lineage.teacher, means.store, means.compute, told, means.checkpoints
-        )
-        folder = made.folder
+        folder, _ = _kept(lineage.teacher, means._replace(log=told))
     if folder is None:
         return {}
     if tokenizers.fingerprint(tokenizers.load(folder)) != tokenizers.fingerprint(tokenizer):

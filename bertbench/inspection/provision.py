@@ -8,10 +8,8 @@ from safetensors import safe_open
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from bertbench import tokenizer as tokenizers
-from bertbench.checks import SHAPE
 from bertbench.config import build
-from bertbench.corpora import provide_documents, provide_rows, provide_tokenizer
-from bertbench.errors import UserError
+from bertbench.corpora import check_rows, provide_documents, provide_rows, provide_tokenizer
 from bertbench.inspection.subjects import Subject, check_encoder
 from bertbench.lineage import Lineage
 from bertbench.models import checkpoint, families
@@ -37,11 +35,7 @@ def rows_of(
     lineage = _announced(subject, f"cutting the corpus into tokens for {subject.name}", say)
     documents = provide_documents(lineage, subject.store, tokenizer)
     rows, _ = provide_rows(lineage, subject.store, documents, vocabulary)
-    if not len(rows.ids):
-        raise UserError(
-            f"the training documents of the corpus make no row of "
-            f"pretrain.length={subject.values['pretrain']['length']} tokens: give more text"
-        )
+    check_rows(rows, "training", length=subject.values["pretrain"]["length"])
     return rows
 
 
@@ -79,10 +73,8 @@ def configuration(subject: Subject, vocabulary: Vocabulary) -> PreTrainedConfig:
         return AutoConfig.from_pretrained(
             subject.lineage.source, local_files_only=True, trust_remote_code=False
         )
-    scale = subject.values["scale"]
-    shape = families.Shape(**{name: scale[name] for name in SHAPE})
-    architecture = subject.values["model"]["architecture"]
-    return build(architecture, shape=shape, vocabulary=vocabulary)
+    shape = families.Shape(**subject.lineage.shape)
+    return build(subject.values["model"]["architecture"], shape=shape, vocabulary=vocabulary)
 
 
 def _announced(subject: Subject, doing: str, say: Say) -> Lineage:

@@ -7,7 +7,8 @@ from importlib import import_module
 from bertbench.errors import UserError
 
 COMMANDS = {  # each has main(arguments) -> exit code
-    name: f"bertbench.commands.{name}" for name in ("inspect", "report", "status", "store", "sync")
+    name: f"bertbench.commands.{name}"
+    for name in ("card", "inspect", "pretrain", "report", "status", "store", "sync")
 }
 SETTINGS = ("hydra", "omegaconf")  # packages whose errors say that settings cannot be composed
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from bertbench import metrics
 from bertbench.config import Plain
@@ -18,6 +19,8 @@ SHARES = {  # settings of variants, and whether they must be above 0
     "packing.short": False,
     "objective.generator": True,
 }
+# What only a training here reads; a ready-made encoder leaves it unread.
+PRETRAINING = ("objective", "masking", "packing", "corpus", "embeddings", "pretrain")
 SHAPE = ("depth", "width", "heads", "intermediate", "positions")
 
 
@@ -41,6 +44,29 @@ def check(values: Plain) -> None:
     if encoder is not None and not values["weights"]["released"]:
         _check_encoder(encoder, values["task"]["max_length"], positions)
     _check_metrics(values["task"])
+
+
+def check_read(overrides: Sequence[str], values: Plain) -> None:
+    """Refuse settings of a pretraining where the weights are ready-made because nobody chose others.
+
+    Args:
+        overrides: What the command line said.
+        values: The resolved config.
+
+    Raises:
+        UserError: Names the first such override.
+    """
+    weights = values["weights"]
+    names = [word.partition("=")[0].lstrip("+~") for word in overrides]
+    chosen = any(name.partition(".")[0] == "weights" for name in names)
+    if chosen or weights["train"] or not weights["released"]:
+        return
+    for name, word in zip(names, overrides, strict=True):
+        if name.partition(".")[0].partition("@")[0] in PRETRAINING:
+            raise UserError(
+                f"{word} is a setting of a pretraining, but model={values['model']['name']} has ready-made "
+                "weights: add weights=pretrain to train it, or weights=released to leave the setting unread"
+            )
 
 
 def check_name(name: str, place: str) -> None:
@@ -74,7 +100,7 @@ def _check_finite(value: object, place: str = "") -> None:
 def _check_least(values: Plain) -> None:
     pretrain, scale = values["pretrain"], values["scale"]
     least = {"seed": (values["seed"], 0), "pretrain.seed": (pretrain["seed"], 0)}
-    least |= {f"scale.{name}": (scale[name], 1) for name in SHAPE}
+    least |= {f"scale.{name}": (scale[name], 0 if name == "depth" else 1) for name in SHAPE}
     least |= {f"pretrain.{name}": (pretrain[name], 1) for name in ("batch_size", "log_every")}
     least |= {"pretrain.evaluations": (pretrain["evaluations"], 0)}
     least |= {"pretrain.measured": (pretrain["measured"], 1)}

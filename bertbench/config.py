@@ -64,9 +64,7 @@ class Weights:
     released: bool = MISSING  # ready-made weights, from `source`
     source: str | None = None  # package:NAME/FOLDER, a local folder or a hub id
     train: bool = MISSING
-    reset: bool = (
-        False  # the shape and the tokenizer of the ready-made weights, but random weights
-    )
+    reset: bool = False  # shape and tokenizer are the ready-made ones, the weights random
 
 
 @dataclass
@@ -111,6 +109,7 @@ class Pretrain:
     log_every: int = MISSING  # steps
     evaluations: int = MISSING  # on held-out documents, evenly over the budget
     measured: int = MISSING  # words, rows and pairs of the intrinsic measures, each at most
+    frequencies: bool = MISSING  # whether the output bias begins at word frequencies
 
 
 @dataclass
@@ -157,6 +156,7 @@ class RunConfig:
     masking: Any = MISSING
     packing: Any = MISSING
     corpus: Any = MISSING
+    embeddings: Any = None  # what token embeddings begin as; null: random
     pretrain: Pretrain = field(default_factory=Pretrain)
     task: Task = field(default_factory=Task)
     mode: Any = MISSING

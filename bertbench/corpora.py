@@ -21,6 +21,7 @@ from bertbench.types import Rows, Tokens, Vocabulary
 logger = logging.getLogger(__name__)
 
 HELDOUT_SEED = 0  # the same documents are held out of every pretraining
+VECTORS = "vectors.npy"
 SAMPLED = 2**25  # characters of the corpus that a tokenizer is trained on, evenly spread over it
 
 
@@ -105,6 +106,28 @@ def provide_rows(
 
     folder = store.entry("packed", lineage.packed | {"tokens": documents.recipe}, make)
     return packed.read(folder / "train"), packed.read(folder / "heldout")
+
+
+def provide_vectors(
+    lineage: Lineage, store: Store, documents: Documents, vocabulary: Vocabulary, *, width: int
+) -> np.ndarray:
+    """Return the vectors that token embeddings begin as, float32, (V, width)."""
+    assert lineage.embeddings is not None
+    recipe = lineage.embeddings | {"tokens": documents.recipe, "width": width}
+
+    def make(folder: Path) -> None:
+        vectors = build(
+            lineage.values["embeddings"],
+            tokens=documents.tokens,
+            documents=documents.train,
+            vocabulary=vocabulary,
+            width=width,
+            seed=lineage.values["pretrain"]["seed"],
+        )
+        np.save(folder / VECTORS, vectors, allow_pickle=False)
+
+    folder = store.entry("embeddings", recipe, make)
+    return np.load(folder / VECTORS, allow_pickle=False)
 
 
 def check_rows(rows: Rows, part: str, *, length: int) -> None:

@@ -26,7 +26,8 @@ class Lineage:
         teacher: The encoder it learns from, if that is made here too.
         teacher_source: Folder of a ready-made teacher, or None.
         tokenizer: Recipe of the tokenizer; None where it comes with ready-made weights.
-        tokens: Recipe of the tokenised corpus; None without pretraining.
+        tokens: Recipe of the tokenised corpus; None where nothing is learnt from it.
+        embeddings: Recipe of the vectors that token embeddings begin as; None where they begin at random.
         packed: Recipe of the packed corpus; None without pretraining.
         encoder: Recipe of the weights.
         intrinsic: Recipe of what is measured of a pretrained encoder; None without pretraining.
@@ -40,6 +41,7 @@ class Lineage:
     teacher_source: Path | None = None
     tokenizer: Plain | None = None
     tokens: Plain | None = None
+    embeddings: Plain | None = None
     packed: Plain | None = None
     intrinsic: Plain | None = None
 
@@ -52,6 +54,11 @@ class Lineage:
     def shape(self) -> Plain:
         """The fields of `families.Shape` that its scale gives."""
         return shape(self.values)
+
+    @property
+    def random(self) -> bool:
+        """Whether its weights begin at random."""
+        return self.source is None or self.values["weights"]["reset"]
 
     @property
     def tokenizer_source(self) -> Path | None:
@@ -74,7 +81,8 @@ def trace(values: Plain) -> Lineage:
     source = None
     if weights["released"]:
         recipe = f"model={model['name']} scale={scale['name']}"
-        source = locate(weights["source"], recipe=recipe)
+        named = (model["released"] or {}).get(weights["source"], weights["source"])
+        source = locate(named, recipe=recipe)
         _check_scale(source, scale, place=weights["source"])
     corpus = _corpus(values) if source is None or weights["train"] else None
     content = corpus.fingerprint if corpus is not None else None
@@ -87,9 +95,11 @@ def trace(values: Plain) -> Lineage:
         seed = values["pretrain"]["seed"] if weights["train"] else values["seed"]
         encoder |= {"version": STAGES["encoder"], "seed": seed}
     lineage = Lineage(values, encoder, corpus, source, teacher, teacher_source, tokenizer)
+    if values["embeddings"] is not None and lineage.random:
+        lineage = _with_embeddings(lineage, start)
     if weights["train"]:
         lineage = _pretrained(lineage, start)
-    recipes = ("encoder", "tokenizer", "tokens", "packed", "intrinsic")
+    recipes = ("encoder", "tokenizer", "tokens", "embeddings", "packed", "intrinsic")
     return replace(lineage, **{name: canonical(getattr(lineage, name)) for name in recipes})
 
 
@@ -115,19 +125,40 @@ def _start(
     }, tokenizer
 
 
+def _tokens(lineage: Lineage, start: Plain) -> Plain:
+    """Return the recipe of the tokenised corpus."""
+    corpus = lineage.corpus
+    assert corpus is not None
+    return {
+        "version": STAGES["tokens"],
+        # Ready-made weights bring theirs.
+        "tokenizer": start.get("tokenizer") or {"source": start["source"]},
+        "corpus": corpus.fingerprint,
+        "deduplicate": lineage.values["pretrain"]["deduplicate"],
+    }
+
+
+def _with_embeddings(lineage: Lineage, start: Plain) -> Lineage:
+    """Add the vectors that token embeddings begin as to a lineage that has only its beginning so far."""
+    values, tokens = lineage.values, _tokens(lineage, start)
+    pretrain = values["pretrain"]
+    embeddings = {
+        "version": STAGES["embeddings"],
+        "tokens": tokens,
+        "settings": values["embeddings"],
+        **{name: pretrain[name] for name in ("heldout", "seed")},
+    }
+    encoder = lineage.encoder | {"embeddings": embeddings}
+    return replace(lineage, encoder=encoder, tokens=tokens, embeddings=embeddings)
+
+
 def _pretrained(lineage: Lineage, start: Plain) -> Lineage:
     """Add the recipes of a pretraining to a lineage that has only its beginning so far."""
     values, corpus = lineage.values, lineage.corpus
     assert corpus is not None
     pretrain, objective = values["pretrain"], values["objective"]
     Budget(pretrain["steps"], pretrain["tokens"], pretrain["seconds"]).check("pretrain")
-    tokens = {
-        "version": STAGES["tokens"],
-        # Ready-made weights bring theirs.
-        "tokenizer": start.get("tokenizer") or {"source": start["source"]},
-        "corpus": corpus.fingerprint,
-        "deduplicate": pretrain["deduplicate"],
-    }
+    tokens = _tokens(lineage, start)
     packed = {
         "version": STAGES["packed"],
         "tokens": tokens,
@@ -141,6 +172,7 @@ def _pretrained(lineage: Lineage, start: Plain) -> Lineage:
     elif lineage.teacher_source is not None:
         taught = {"teacher": identity(lineage.teacher_source)}
     left_out = ("seed", "log_every", "evaluations", "measured")
+    left_out += () if lineage.random else ("frequencies",)
     training = {
         "packed": [STAGES["tokens"], STAGES["packed"]],
         "corpus": corpus.fingerprint,
@@ -179,7 +211,12 @@ def _teacher(values: Plain, source: Path | None) -> tuple[Path | None, Lineage |
     recipe = composed([f"model={TEACHER}"])
     model = recipe["model"] | {"tokenizer": values["model"]["tokenizer"]}
     groups = {name: recipe[name] for name in ("objective", "masking", "packing")}
-    weights = recipe["weights"]
+    weights = values["weights"] | {
+        "released": False,
+        "source": None,
+        "train": True,
+        "reset": False,
+    }
     return None, trace(values | groups | {"model": model, "weights": weights})
 
 

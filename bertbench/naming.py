@@ -18,10 +18,14 @@ def words(values: Plain, choices: dict[str, str]) -> dict[str, str]:
     if model["architecture"] is None:
         return named | {"mode": mode}
     named |= {name: choices.get(name, "") for name in ("weights", "scale")}
+    begun = choices.get("embeddings", "") if values["embeddings"] is not None else ""
+    if begun and not (weights["train"] or weights["released"]):
+        named["weights"] = begun  # all that its weights know
     if weights["train"]:
         named["objective"] = choices.get("objective", "")
         named |= {"packing": packing} if (packing := choices.get("packing")) else {}
         named["masking"] = _masking(values["masking"], choices.get("masking", ""))
+        named |= {"embeddings": begun} if begun else {}
     read = weights["train"] or not weights["released"]  # at least its tokenizer is trained on it
     if read and (choice := choices.get("corpus")):
         named["corpus"] = _corpus(values["corpus"], choice)

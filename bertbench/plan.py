@@ -68,7 +68,7 @@ class Plan:
     @property
     def stages(self) -> dict[str, str]:
         """Name what each stage makes, in their order: plans that share a name share the thing."""
-        of_encoder = ("tokenizer", "tokens", "packed", "encoder", "intrinsic")
+        of_encoder = ("tokenizer", "tokens", "embeddings", "packed", "encoder", "intrinsic")
         recipes = {stage: getattr(self.lineage, stage, None) for stage in of_encoder}
         recipes |= {"features": self.features, "transfer": self.science}
         return {stage: fingerprint(made) for stage, made in recipes.items() if made is not None}

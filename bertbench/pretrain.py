@@ -10,20 +10,20 @@ from torch import Tensor, nn
 from bertbench.budget import Budget, Spent
 from bertbench.data.batching import CorpusBatches, as_batch
 from bertbench.data.excerpts import evenly_spread
-from bertbench.data.mapped import release
 from bertbench.loop import train
 from bertbench.masking.token import evaluation_masking
 from bertbench.optim import Recipe, adamw
 from bertbench.progress import Checkpoints, Progress, Stateful
+from bertbench.references import References
 from bertbench.runtime import Compute, seeded
-from bertbench.tally import Sum, Tally
-from bertbench.types import IGNORE, Batch, Log, Masked, Rows, Vocabulary
+from bertbench.tally import Tally
+from bertbench.types import Batch, Log, Masked, Rows, Vocabulary
 
 EVALUATION_SEED = 0
 PLATEAU_NATS = 0.1
+KNOWN = ("unigram", "bigram")  # predictors that no training has made
 EVALUATION_ROWS = 64  # of the held-out rows, for the curve; what is reported has up to MOST_ROWS
 MOST_ROWS = 1024
-COUNTED_ROWS = 2**14  # rows whose words are counted at once
 AT_ONCE = 32  # held-out rows: an objective that draws does so for each such part
 NOWHERE = Checkpoints()
 
@@ -83,7 +83,7 @@ def pretrain(
     """
     objective.to(compute.device)
     source = CorpusBatches(rows, vocabulary, batch_size=schedule.batch_size, seed=schedule.seed)
-    unigram = unigram_log_probabilities(rows, vocabulary)
+    references = References(rows, vocabulary)
 
     def batches(step: int, spent: float) -> tuple[Batch, int]:
         batch = source(step, spent)
@@ -92,7 +92,7 @@ def pretrain(
     def measure(most: int) -> dict[str, float]:
         chosen = evenly_spread(len(heldout.ids), most)
         return evaluate(
-            objective, heldout, chosen, vocabulary, unigram, batch_size=AT_ONCE, compute=compute
+            objective, heldout, chosen, vocabulary, references, batch_size=AT_ONCE, compute=compute
         )
 
     optimizer = adamw(objective, schedule.recipe)
@@ -142,27 +142,27 @@ def evaluate(
     heldout: Rows,
     chosen: np.ndarray,
     vocabulary: Vocabulary,
-    unigram: Tensor,
+    references: References,
     *,
     batch_size: int,
     compute: Compute,
 ) -> dict[str, float]:
-    """Measure an objective on held-out rows, and a unigram predictor on the same masked positions.
+    """Measure an objective on held-out rows, and what it must beat on the same masked positions.
 
     Args:
         objective: An `Objective`, in any mode; left in evaluation mode.
         heldout: Packed documents that are never trained on.
         chosen: int64: which of its rows.
         vocabulary: Says which ids are special.
-        unigram: (V,): log-probabilities.
+        references: What knows words or their successors alone.
         batch_size: Sequences at once.
         compute: Device and precision.
 
     Returns:
-        `heldout_loss` and `unigram_loss` (nats a predicted token), `heldout_accuracy` and
-        `unigram_accuracy`, `heldout_predicted` (number of positions), `heldout_X` for each other X of
-        the objective's tally, and `plateau`: 1 where masked words are predicted not better than by the
-        unigram predictor by PLATEAU_NATS, else 0.
+        `heldout_loss`, `unigram_loss` and `bigram_loss` (nats a predicted token), `heldout_accuracy`,
+        `unigram_accuracy` and `bigram_accuracy`, `heldout_predicted` (number of positions), `heldout_X`
+        for each other X of the objective's tally, and `plateau`: 1 where masked words are predicted not
+        better than by the unigram predictor by PLATEAU_NATS, else 0.
     """
     asked = cast("Objective", objective)
     masking = evaluation_masking(vocabulary)
@@ -174,7 +174,7 @@ def evaluate(
         # An objective may draw (a generator's words): the same in every evaluation.
         with seeded(EVALUATION_SEED, "evaluation", start), compute.autocast():
             tally = asked.tally(batch, masked)
-        for name, value in (tally | _unigram_tally(masked, unigram)).items():
+        for name, value in (tally | references.tally(masked)).items():
             total = sums.setdefault(name, [0.0, 0.0])
             total[0] += float(value.total)
             total[1] += value.over
@@ -182,33 +182,13 @@ def evaluate(
     means = {
         name: total / max(count, 1)
         for name, (total, count) in sums.items()
-        if count or name.startswith(("mlm", "unigram"))
+        if count or name.startswith(("mlm", *KNOWN))
     }
     renamed = {"mlm_loss": "heldout_loss", "mlm_accuracy": "heldout_accuracy"}
     found = {
-        name if name.startswith("unigram") else renamed.get(name, f"heldout_{name}"): value
+        name if name.startswith(KNOWN) else renamed.get(name, f"heldout_{name}"): value
         for name, value in means.items()
     }
     plateau = "mlm_loss" in means and means["mlm_loss"] > means["unigram_loss"] - PLATEAU_NATS
     predicted = sums["unigram_loss"][1] if sums else 0.0
     return found | {"heldout_predicted": predicted, "plateau": float(plateau)}
-
-
-def _unigram_tally(masked: Masked, unigram: Tensor) -> Tally:
-    targets = masked.labels[masked.labels != IGNORE]
-    return {
-        "unigram_loss": Sum(-unigram[targets].sum(), len(targets)),
-        "unigram_accuracy": Sum((targets == unigram.argmax()).sum(), len(targets)),
-    }
-
-
-def unigram_log_probabilities(rows: Rows, vocabulary: Vocabulary) -> Tensor:
-    """Return log-probabilities (V,) of ordinary ids by their count in `rows`, plus one each."""
-    counts = np.ones(vocabulary.size)
-    for start in range(0, len(rows.ids), COUNTED_ROWS):
-        part = rows.ids[start : start + COUNTED_ROWS].reshape(-1)
-        counts += np.bincount(part, minlength=vocabulary.size)
-        release(rows.ids)
-    counts[list(vocabulary.special)] = 0
-    with np.errstate(divide="ignore"):
-        return torch.from_numpy(np.log(counts / counts.sum()))

@@ -1,14 +1,13 @@
 """A finished encoder in, a head fitted on it out: what it knows of words, whatever it has learnt."""
 
-import torch
-from torch import nn
-
 from bertbench.budget import Budget
 from bertbench.masking.token import TokenMasking
 from bertbench.models.encoder import LanguageModel
 from bertbench.objectives.mlm import MaskedLM
-from bertbench.pretrain import Schedule, pretrain, unigram_log_probabilities
+from bertbench.pretrain import Schedule, pretrain
+from bertbench.references import unigram_log_probabilities
 from bertbench.runtime import Compute
+from bertbench.start import begin_at_frequencies
 from bertbench.types import Rows, Vocabulary
 
 SHARE = 0.2  # of the pretraining's tokens
@@ -55,7 +54,7 @@ def fit_head(
     inside = {id(parameter) for parameter in model.encoder.parameters()}
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) not in inside)
-    _begin_at(model, unigram_log_probabilities(rows, vocabulary))
+    begin_at_frequencies(model.model, unigram_log_probabilities(rows, vocabulary))
     masking = TokenMasking(
         vocabulary, seed=schedule.seed, rate=0.15, rate_end=None, swap=0.1, keep=0.1, views=None
     )
@@ -71,12 +70,3 @@ def fit_head(
     model.requires_grad_(True)
     measured = {name: value for name, value in found.items() if name not in SPENDING}
     return measured | {"head_tokens": found["tokens"]}
-
-
-@torch.no_grad()
-def _begin_at(model: LanguageModel, log_probabilities: torch.Tensor) -> None:
-    """Set the bias of the words; special ones, which are never predicted, get the lowest of all."""
-    decoder = model.model.get_output_embeddings()
-    assert isinstance(decoder, nn.Linear)
-    lowest = log_probabilities[log_probabilities.isfinite()].min()
-    decoder.bias.copy_(log_probabilities.clamp(min=lowest))

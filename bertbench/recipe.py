@@ -3,26 +3,31 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bertbench import tokenizer as tokenizers
+from bertbench.beginning import begin, begin_as_student
 from bertbench.budget import Budget
 from bertbench.config import Plain, build
-from bertbench.corpora import check_rows, provide_documents, provide_rows, provide_tokenizer
+from bertbench.corpora import check_rows, provide_documents, provide_rows
 from bertbench.data.scripts import unspaced_share
 from bertbench.errors import UserError
 from bertbench.intrinsic import measure
 from bertbench.lineage import Lineage
-from bertbench.models import checkpoint, families, students
+from bertbench.models import checkpoint, families
 from bertbench.models.encoder import LanguageModel, positions
+from bertbench.models.seal import ABOUT
 from bertbench.optim import Recipe
+from bertbench.outlook import announce, conclude
 from bertbench.pretrain import Schedule, pretrain
 from bertbench.progress import Checkpoints, History
 from bertbench.readout import fit_head
+from bertbench.references import unigram_log_probabilities
 from bertbench.runtime import Compute, seeded
+from bertbench.start import begin_at_frequencies
 from bertbench.store import Store
 from bertbench.types import IGNORE, Log, Rows
 
@@ -30,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 CONTROL_SEED = 0  # of the random weights that measures compare with
 UNSPACED = 0.05  # share of letters without spaces from which a corpus is not one of words
-STATS, MEASURES = "pretraining.json", "intrinsic.json"
+STATS, MEASURES = ABOUT, "intrinsic.json"
 
 
 class Made(NamedTuple):
@@ -67,7 +72,7 @@ def provide_encoder(
     """
     train, reset = (lineage.values["weights"][name] for name in ("train", "reset"))
     if lineage.source is not None and not (train or reset):
-        return Made(lineage.source, {}, [], None)
+        return _ready_made(lineage.source)
     folder, kept = _kept(lineage, Means(store, compute, log, checkpoints))
     stats = kept["stats"] | (_measured(lineage, store, compute, folder) if train else {})
     taught = (
@@ -76,10 +81,22 @@ def provide_encoder(
     if taught is not None:  # its tokens are a part of what the student cost
         spent = json.loads((taught / STATS).read_text(encoding="utf-8"))["stats"]
         stats |= {f"teacher_{name}": spent[name] for name in ("tokens", "seconds")}
-    curve = [
-        values | {"step": step} for step, values in kept["log"] if "heldout_predicted" in values
-    ]
-    return Made(folder, stats, curve, kept["corpus"])
+    return Made(folder, stats, _curve(kept["log"]), kept["corpus"])
+
+
+def _ready_made(source: Path) -> Made:
+    """Return ready-made weights, with what their makers say of the pretraining if they are of our make."""
+    about = source / ABOUT
+    if not about.is_file():
+        return Made(source, {}, [], None)
+    told = json.loads(about.read_text(encoding="utf-8"))
+    curve = told["curve"] if "curve" in told else _curve(told["log"])
+    return Made(source, told["stats"], curve, told["corpus"])
+
+
+def _curve(log: list[tuple[int, dict[str, float]]]) -> list[dict[str, float]]:
+    """Return what was measured on held-out rows."""
+    return [values | {"step": step} for step, values in log if "heldout_predicted" in values]
 
 
 def _kept(lineage: Lineage, means: Means) -> tuple[Path, Plain]:
@@ -92,7 +109,7 @@ def _kept(lineage: Lineage, means: Means) -> tuple[Path, Plain]:
     place = means.checkpoints._replace(folder=store.partial("encoder", lineage.encoder))
 
     def make(folder: Path) -> None:
-        model, tokenizer = _start(lineage, store)
+        model, tokenizer = begin(lineage, store)
         history, stats, card = History(named), {}, None
         if train:
             stats, card = _pretrain(lineage, means, model, tokenizer, history, place)
@@ -105,24 +122,6 @@ def _kept(lineage: Lineage, means: Means) -> tuple[Path, Plain]:
     for step, values in kept["log"]:  # the curve belongs to every run of this encoder
         named(values, step)
     return folder, kept
-
-
-def _start(lineage: Lineage, store: Store) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return the model before pretraining, and its tokenizer."""
-    values, seed = lineage.values, lineage.encoder["seed"]
-    pairs = values["weights"]["train"] and "pairs" in values["objective"]
-    if lineage.source is not None:
-        model = checkpoint.load(lineage.source, seed=seed, pairs=pairs, announce=True)
-        if values["weights"]["reset"]:
-            model = families.initialise(model.config, seed=seed, pairs=pairs)
-        return model, tokenizers.load(lineage.source, vocab_size=model.config.vocab_size)
-    tokenizer = provide_tokenizer(lineage, store)
-    config = build(
-        values["model"]["architecture"],
-        shape=families.Shape(**lineage.shape),
-        vocabulary=tokenizers.vocabulary(tokenizer),
-    )
-    return families.initialise(config, seed=seed, pairs=pairs), tokenizer
 
 
 def _pretrain(
@@ -149,12 +148,13 @@ def _pretrain(
     if "pairs" in values["objective"]:
         _check_pairs(rows)
     language_model = LanguageModel(model)
+    if settings["frequencies"] and lineage.random:
+        begin_at_frequencies(model, unigram_log_probabilities(rows, vocabulary))
     taught = _teacher(lineage, means, language_model, tokenizer)
     masking = build(values["masking"], vocabulary=vocabulary, seed=settings["seed"])
     _check_words(masking, documents.card)
     with seeded(settings["seed"], "objective"):
         objective = build(values["objective"], model=language_model, masking=masking, **taught)
-    logger.info("pretraining %s on %d rows of %d tokens", lineage.title, *rows.ids.shape)
     schedule = Schedule(
         Recipe(**settings["optim"]),
         Budget(settings["steps"], settings["tokens"], settings["seconds"]),
@@ -163,6 +163,7 @@ def _pretrain(
         settings["log_every"],
         settings["evaluations"],
     )
+    announce(objective, rows, vocabulary, schedule, title=lineage.title, compute=means.compute)
     stats = pretrain(
         objective,
         rows,
@@ -184,6 +185,7 @@ def _pretrain(
             spent=stats["tokens"],
             compute=means.compute,
         )
+    conclude(stats, title=lineage.title)
     return stats, documents.card
 
 
@@ -206,43 +208,6 @@ def _check_words(masking: object, card: Plain) -> None:
             f"{share:.0%} of the corpus's letters are of scripts that put no space between words, so whole "
             "words cannot be masked: choose masking=dynamic or masking=static"
         )
-
-
-def _teacher(
-    lineage: Lineage,
-    means: Means,
-    student: LanguageModel,
-    tokenizer: PreTrainedTokenizerBase,
-) -> dict[str, Any]:
-    """Return the teacher of a lineage that has one; the student of random weights begins as a part of it."""
-    folder = lineage.teacher_source
-    if lineage.teacher is not None:
-        if not means.store.has("encoder", lineage.teacher.encoder):
-            logger.info(
-                "the teacher %s is not in the store: it is trained first", lineage.teacher.title
-            )
-
-        def told(values: dict[str, float], step: int) -> None:
-            means.log({f"teacher/{name}": value for name, value in values.items()}, step)
-
-        folder, _ = _kept(lineage.teacher, means._replace(log=told))
-    if folder is None:
-        return {}
-    if tokenizers.fingerprint(tokenizers.load(folder)) != tokenizers.fingerprint(tokenizer):
-        raise UserError(
-            f"the teacher in {folder} has another tokenizer than the student, so their words do not "
-            "compare: choose a teacher that shares it"
-        )
-    teacher = LanguageModel(checkpoint.load(folder))
-    copied = students.begin_as(student.model, teacher.model) if lineage.source is None else 0
-    logger.info("the teacher is %s; the student begins with %d of its weights", folder, copied)
-    if not copied and lineage.source is None:
-        logger.warning(
-            "a %s student shares no weights with a %s teacher, so it begins at random",
-            student.model.config.model_type,
-            teacher.model.config.model_type,
-        )
-    return {"teacher": teacher}
 
 
 def _measured(lineage: Lineage, store: Store, compute: Compute, folder: Path) -> dict[str, float]:
@@ -270,3 +235,27 @@ def _measured(lineage: Lineage, store: Store, compute: Compute, folder: Path) ->
     entry = store.entry("intrinsic", lineage.intrinsic, make)
     found = json.loads((entry / MEASURES).read_text(encoding="utf-8"))
     return {f"intrinsic/{name}": value for name, value in found.items()}
+
+
+def _teacher(
+    lineage: Lineage,
+    means: Means,
+    student: LanguageModel,
+    tokenizer: PreTrainedTokenizerBase,
+) -> dict[str, LanguageModel]:
+    """Return the teacher of a lineage that has one, trained first where it is made here."""
+    folder = lineage.teacher_source
+    if lineage.teacher is not None:
+        if not means.store.has("encoder", lineage.teacher.encoder):
+            logger.info(
+                "the teacher %s is not in the store: it is trained first", lineage.teacher.title
+            )
+
+        def told(values: dict[str, float], step: int) -> None:
+            means.log({f"teacher/{name}": value for name, value in values.items()}, step)
+
+        folder, _ = _kept(lineage.teacher, means._replace(log=told))
+    if folder is None:
+        return {}
+    random = lineage.source is None
+    return {"teacher": begin_as_student(student, tokenizer, folder, random=random)}

@@ -15,6 +15,7 @@ SCHEMA = 1  # raised when a field changes its meaning; older records still load
 STAGES = {
     "tokenizer": 1,  # tokenizer.py
     "tokens": 1,  # data/sentences.py, words.py, scripts.py, shards.py, assembly.py, tokenise.py
+    "embeddings": 1,  # data/cooccurrence.py, start.py
     "packed": 2,  # data/packing.py, and which documents are held out
     "encoder": 2,  # models/families.py, masking/, objectives/, pretrain.py, loop.py, optim.py
     "intrinsic": 1,  # intrinsic.py, prediction.py, context.py, probe.py

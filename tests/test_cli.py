@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import pandas as pd
 import pytest
-from conftest import CONF, SMALL
+from conftest import CONF, small
 
 from bertbench import __version__
 from bertbench.__main__ import COMMANDS
 from bertbench.records import RunRecord
 
-TOY = [*SMALL, "model.tokenizer.vocab_size=120", "pretrain.tokens=600"]
+TOY = [*small(), "model.tokenizer.vocab_size=120", "pretrain.tokens=600"]
 SECONDS = 5.0  # two are promised; machines that test are busy
 
 
@@ -146,7 +146,8 @@ def test_bad_input_is_one_sentence_at_once(arguments, words, tmp_path):
             "model=tfidf task=files task.source.path=few.csv",
             ["few.csv, line 2", "task.source.text"],
         ),
-        ("pretrain.optim.lr=nan", ["pretrain.optim.lr=nan", "a finite number"]),
+        ("weights=pretrain pretrain.optim.lr=nan", ["pretrain.optim.lr=nan", "a finite number"]),
+        ("masking=span", ["masking=span is a setting of a pretraining", "add weights=pretrain"]),
         ("weights=released weights.source=./model", ["model/config.json sets auto_map="]),
     ],
 )
@@ -167,7 +168,7 @@ def test_weights_on_a_hub_out_of_reach_are_said_to_be(offline, tmp_path):
         "HTTPS_PROXY": None, "https_proxy": None,
     }  # fmt: skip
     said = bertbench(
-        tmp_path, *TOY[:4], "weights=released", "model=roberta", "scale=base", **no_network
+        tmp_path, *TOY[:3], "weights=released", "model=roberta", "scale=base", **no_network
     )
     refused(said, "FacebookAI/roberta-base", "weights=pretrain", "weights.source=")
 

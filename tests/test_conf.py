@@ -27,9 +27,14 @@ GIVEN = {
     "packing": ("tokens", "documents", "length", "seed"),
     "architecture": ("shape", "vocabulary"),
     "tokenizer": ("texts",),
+    "embeddings": ("tokens", "documents", "vocabulary", "width", "seed"),
     "tracking": ("journals",),
 }
-LEFT_TO_THE_USER = {"corpus/files": {"corpus.path"}, "task/files": {"task.source.path"}}
+LEFT_TO_THE_USER = {
+    "corpus/files": {"corpus.path"},
+    "corpus/joined": {"corpus.parts.own.path"},
+    "task/files": {"task.source.path"},
+}
 DATACLASSES = {
     "weights": config.Weights,
     "scale": config.Scale,
@@ -207,6 +212,7 @@ RECIPES = {  # what a paper's model is trained with
     "minilm": {"weights.released": True, "weights.train": False, "scale.name": "minilm"},
     "scratch": {"weights.released": False, "weights.train": False},
     "tfidf": {"mode._target_": "bertbench.modes.tfidf.Tfidf", "model.architecture": None},
+    "wordvectors": {"weights.train": False, "scale.depth": 0, "mode.pooling": "mean"},
 }
 
 
@@ -270,14 +276,22 @@ def test_a_scale_brings_its_learning_rates():
 def test_released_weights_follow_model_and_scale(weights):
     values = composed(f"weights={weights}", "model=roberta", "scale=base")
     assert values["weights"]["source"] == "FacebookAI/roberta-base"
-    values = composed(f"weights={weights}", "model=roberta", "scale=tiny")
+    values = composed(f"weights={weights}", "model=roberta", "scale=mini")
     assert values["weights"]["source"] is None
+
+
+def test_the_default_is_what_the_package_brings():
+    for model in ("bert", "roberta"):
+        values = composed(f"model={model}")
+        assert values["weights"]["source"] == f"package:bertbench/weights/{model}_tiny"
+        assert (values["weights"]["released"], values["weights"]["train"]) == (True, False)
 
 
 @pytest.mark.parametrize("model", sorted(p.stem for p in (CONF / "model").glob("*.yaml")))
 def test_released_weights_stand_under_known_scales(model):
     released = content(CONF / "model" / f"{model}.yaml")["model"].get("released", {})
-    assert set(released) <= {p.stem for p in (CONF / "scale").glob("*.yaml")}
+    scales = {p.stem for p in (CONF / "scale").glob("*.yaml")}
+    assert set(released) <= {*scales, "package"}  # a source by name
 
 
 @pytest.mark.parametrize(

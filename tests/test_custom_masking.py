@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import CONF, SMALL
+from conftest import CONF, small
 from hydra import compose, initialize_config_dir
 
 from bertbench import config
@@ -116,7 +116,7 @@ def test_the_front_door_takes_the_guides_command(folder):
 
 def test_a_run_trains_with_the_rule(folder):
     """The guide's command to its end, on the toy task."""
-    settings = [*SMALL, "model.tokenizer.vocab_size=120", "mode=frozen", "baseline=null"]
+    settings = [*small(), "model.tokenizer.vocab_size=120", "mode=frozen", "baseline=null"]
     command = [sys.executable, "-m", "bertbench", *overrides(folder), *settings]
     found = subprocess.run(
         command,

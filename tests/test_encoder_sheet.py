@@ -71,6 +71,8 @@ def run(
     found = (OLD if pretraining is None else pretraining) | {
         f"intrinsic/{name}": value for name, value in (measured or {}).items()
     }
+    if measured and pretraining is None:
+        found |= {"bigram_loss": 5.61, "bigram_accuracy": 0.124}
     record = RunRecord(
         key=fingerprint(science),
         group=fingerprint(science | {"seed": None}),
@@ -130,7 +132,8 @@ def test_an_encoder_has_its_numbers_once_whatever_the_number_of_its_runs():
     assert own == [
         {
             "encoder": "bert tiny pretrain mlm/dynamic", "pretraining tokens": "502,583", "steps": "139",
-            "MLM loss / unigram": "5.85 / 6.82", "accuracy / unigram": "0.112 / 0.046",
+            "MLM loss / unigram / bigram": "5.85 / 6.82 / 5.61",
+            "accuracy / unigram / bigram": "0.112 / 0.046 / 0.124",
             "its other skill": "–",
         }
     ]  # fmt: skip
@@ -157,7 +160,7 @@ def test_an_old_record_has_its_own_numbers_and_no_table_of_dashes():
     )
     assert old.curve == []
     [own] = rows(Evidence(old, pd.DataFrame()))
-    assert own[0]["MLM loss / unigram"] == "5.85 / 6.82"
+    assert own[0]["MLM loss / unigram / bigram"] == "5.85 / 6.82 / –"
     assert plain_encoders(find_encoders([old])) == []
 
 
@@ -198,7 +201,7 @@ def test_the_own_skill_of_a_recipe_is_shown(own, shown):
 def test_a_pretraining_that_predicted_no_words_has_a_row_all_the_same(plateau):
     without = {k: v for k, v in OLD.items() if not k.startswith(("heldout", "unigram"))}
     found = run(pretraining=without | {"plateau": plateau}, curve=[])
-    assert rows(found)[0][0]["MLM loss / unigram"] == "–"
+    assert rows(found)[0][0]["MLM loss / unigram / bigram"] == "–"
     text = sheet(found)
     assert ("unigram plateau" in text) is bool(plateau)
     if plateau:

@@ -46,10 +46,12 @@ def here(tmp_path, monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
-def toy(model="bert"):
+def toy(model="bert", *own):
     """Return the overrides of a small run; its task cannot be read."""
+    named = any(word.startswith("weights=") or word.endswith("scratch") for word in (model, *own))
     return [
         *ALWAYS,
+        *([] if named else ["weights=pretrain"]),
         f"model.tokenizer.vocab_size={SMALL_VOCABULARY[KINDS.get(model, 'wordpiece')]}",
     ]
 
@@ -64,7 +66,7 @@ def say(capsys):
             if any(word.startswith(("--model", "model=")) for word in arguments)
             else ["--model", model]
         )
-        assert main([kind, *own, *toy(model), *arguments]) == 0
+        assert main([kind, *own, *toy(model, *arguments), *arguments]) == 0
         return capsys.readouterr().out
 
     return run
@@ -283,7 +285,7 @@ def test_random_weights_are_said_to_be_and_are_those_of_a_run(look, compute, tmp
     text = "the [MASK] team"
     (one,) = look("mask", text, "--model", "scratch")["models"]
     assert one["weights"].startswith("random")
-    subject = find("scratch", toy())
+    subject = find("scratch", toy("scratch"))
     unsaved = Checkpoints(tmp_path / "state", None)
     folder, *_ = provide_encoder(subject.lineage, subject.store, compute, lambda *_: None, unsaved)
     assert look("mask", text, *released(folder))["models"][0]["masks"] == one["masks"]
@@ -301,7 +303,7 @@ def test_weights_without_head_are_said_to_be(look, checkpoint_folder, tmp_path):
 
 def test_a_pretrained_encoder_is_found_and_never_made(look, refuse, compute, tmp_path):
     own = ["pretrain.tokens=null", "pretrain.steps=2"]
-    asked = ["mask", "the [MASK]", "--model", "scratch,bert", *toy(), *own]
+    asked = ["mask", "the [MASK]", "--model", "bert", *toy(), *own]
     said = refuse(*asked)
     assert "the encoder of model=bert is not in .bertbench: python -m bertbench model=bert" in said
     assert "pretrain.steps=2" in said
@@ -311,12 +313,8 @@ def test_a_pretrained_encoder_is_found_and_never_made(look, refuse, compute, tmp
     subject = find("bert", [*toy(), *own])
     unsaved = Checkpoints(tmp_path / "state", None)
     folder, *_ = provide_encoder(subject.lineage, subject.store, compute, lambda *_: None, unsaved)
-    scratch, one = look(*asked)["models"]
-    assert (scratch["model"], one["model"], one["weights"]) == (
-        "scratch",
-        "bert",
-        "pretrained here",
-    )
+    (one,) = look(*asked)["models"]
+    assert (one["model"], one["weights"]) == ("bert", "pretrained here")
     assert look("mask", "the [MASK]", *released(folder))["models"][0]["masks"] == one["masks"]
     (folder / "model.safetensors").write_bytes(b"damaged")
     assert "is not in .bertbench" in refuse(*asked)
@@ -506,7 +504,7 @@ REFUSED = {
     ("mask", "a goal"): "no [MASK]",
     ("mask", "a [MASK]", "b [MASK]"): "one text, not 2",
     ("mask", "a [MASK]"): "the encoder of model=bert is not in .bertbench",
-    ("mask", "a [MASK]", "model=roberta"): "scale=base weights=released",
+    ("mask", "a [MASK]", "model=roberta"): "try weights=released",
     ("mask", "the " * 70 + "[MASK]", "model=scratch"): "the encoder reads 64 at most",
     ("batch", "a goal"): "no text, not 1 ('a goal')",
     ("batch", "--rows", "0"): "'0' must be a whole number of at least 1",
@@ -521,7 +519,7 @@ REFUSED = {
 def test_bad_input_is_one_sentence(arguments, words, refuse):
     files, linear = (any(word in a for a in arguments) for word in ("corpus=", "tfidf"))
     left_out = [*(["corpus."] if files else []), *(["model."] if linear else [])]
-    settings = [s for s in toy() if not s.startswith(tuple(left_out))]
+    settings = [s for s in toy("bert", *arguments) if not s.startswith(tuple(left_out))]
     said = refuse(*arguments[:1], *settings, *arguments[1:]) if arguments else refuse()
     assert words in said
     assert ESCAPE not in said

@@ -27,7 +27,7 @@ VOCABULARY = Vocabulary(77, pad=0, cls=2, sep=3, mask=4, special=(0, 1, 2, 3, 4)
 FAMILIES = {
     "bert": families.bert,
     "roberta": families.roberta,
-    "albert": lambda *given, dropout: families.albert(*given, embedding=16, dropout=dropout),
+    "albert": lambda *given, **more: families.albert(*given, embedding=16, **more),
     "distilbert": families.distilbert,
 }
 
@@ -60,7 +60,7 @@ def random_corpus(*, documents=60, most=8, seed=0):
 
 def encoder(family="bert", *, sharp=1.0, seed=0):
     """Return a new model; with `sharp` weights what it reads matters more."""
-    config = FAMILIES[family](SHAPE, VOCABULARY, dropout=0.1)
+    config = FAMILIES[family](SHAPE, VOCABULARY, dropout=0.1, initializer_range=0.02)
     model = LanguageModel(families.initialise(config, seed=seed))
     with torch.no_grad():
         for weight in model.parameters():

@@ -14,91 +14,95 @@ from bertbench.records import STAGES
 REFUSED, ABSENT = "!", "."
 SEEDS = ("seed", "pretrain.seed")
 
-# A setting, and the stages whose keys move with it: Tokenizer, toKens, Packed corpus, Encoder, Intrinsic
-# measures, Features, tRansfer. "." is a setting that the run does not have, "-" moves nothing, "!" is
-# refused. A new setting is placed here by its author; what cannot change a result moves nothing.
+# A setting, and the stages whose keys move with it: Tokenizer, toKens, emBeddings, Packed corpus, Encoder,
+# Intrinsic measures, Features, tRansfer. "." is a setting that the run does not have, "-" moves nothing,
+# "!" is refused. A new setting is placed here by its author; what cannot change a result moves nothing.
 TABLE = """
-setting               full    frozen   random   released  continued  taught  tfidf  swept
+setting               full    frozen   random   counted   released  continued  taught   tfidf  swept
 
-name                  -       -        -        -         -          -       -      -
-seed                  R       R        EFR      R         R          R       R      R
-rerun                 -       -        -        -         -          -       -      -
-model.name            -       -        -        -         -          -       -      -
-model.architecture*   EIR     EIFR     EFR      -         -          EIR     !      TKPEIFR
-model.tokenizer*      TKPEIR  TKPEIFR  TEFR     -         -          TKPEIR  -      -
-model.released*       -       -        -        -         -          -       -      -
-weights.released      TKPEIR  TKPEIFR  TEFR     TEFR      TKPEIR     !       -      -
-weights.source        -       -        -        EFR       KPEIR      -       -      -
-weights.train         KPEIR   KPEIFR   KPEIFR   KPEIFR    KPEIR      KPEIR   -      -
-weights.reset         -       -        -        EFR       EIR        -       -      -
-scale.name            -       -        -        -         -          -       -      -
-scale.depth           EIR     EIFR     EFR      !         !          EIR     -      -
-scale.width           EIR     EIFR     EFR      !         !          EIR     -      -
-scale.heads           EIR     EIFR     EFR      -         -          EIR     -      -
-scale.intermediate    EIR     EIFR     EFR      -         -          EIR     -      -
-scale.positions       EIR     EIFR     EFR      -         -          EIR     -      -
-scale.*_lr            -       -        -        -         -          -       -      -
-objective             .       .        .        .         .          .       .      .
-objective._target_    EIR     EIFR     -        -         EIR        EIR     -      -
-objective.pairs       !       !        .        -         !          .       .      .
-objective.weight      EIR     EIFR     .        -         EIR        .       .      .
-objective.generator   .       .        .        .         .          .       .      .
-objective.teacher     .       .        .        .         .          TKPEIR  .      .
-objective.temperature .       .        .        .         .          EIR     .      .
-objective.[cems]*     .       .        .        .         .          EIR     .      .
-masking.*             EIR     EIFR     -        -         EIR        EIR     -      -
-packing._target_      PEIR    PEIFR    -        -         PEIR       PEIR    -      -
-packing.second        !       !        .        -         !          .       .      .
-packing.sh*           PEIR    PEIFR    .        -         PEIR       .       .      .
-corpus.*              TKPEIR  TKPEIFR  TEFR     -         KPEIR      TKPEIR  -      -
-pretrain.seed         PEIR    PEIFR    -        -         PEIR       PEIR    -      -
-pretrain.optim.*      EIR     EIFR     -        -         EIR        EIR     -      -
-pretrain.tokens       EIR     EIFR     -        -         EIR        EIR     -      -
-pretrain.steps        !       !        -        -         !          !       -      -
-pretrain.seconds      !       !        -        -         !          !       -      -
-pretrain.length       PEIR    PEIFR    -        -         PEIR       PEIR    -      -
-pretrain.batch_size   EIR     EIFR     -        -         EIR        EIR     -      -
-pretrain.heldout      PEIR    PEIFR    -        -         PEIR       PEIR    -      -
-pretrain.deduplicate  KPEIR   KPEIFR   -        -         KPEIR      KPEIR   -      -
-pretrain.log_every    -       -        -        -         -          -       -      -
-pretrain.evaluations  -       -        -        -         -          -       -      -
-pretrain.measured     IR      IR       -        -         IR         IR      -      -
-task.name             -       -        -        -         -          -       -      -
-task.source.*         R       FR       FR       FR        R          R       R      R
-task.metric           R       R        R        R         R          R       R      R
-task.metrics          R       R        R        R         R          R       R      R
-task.train_size       R       FR       FR       FR        R          R       R      R
-task.labels_per_class R       FR       FR       FR        R          R       R      R
-task.long_text        R       FR       FR       FR        R          R       -      -
-task.max_length       R       FR       FR       FR        R          R       -      -
-mode._target_         FR      FR       FR       FR        FR         FR      -      -
-mode.pooling          R       FR       FR       FR        R          R       .      -
-mode.layer            R       FR       FR       FR        R          R       .      -
-mode.penalties        .       R        R        R         .          .       R      -
-mode.ngrams           .       .        .        .         .          .       R      .
-mode.min_documents    .       .        .        .         .          .       R      .
-mode.stop_words       .       .        .        .         .          .       R      .
-mode.dropout          R       .        .        .         R          R       .      .
-mode.epochs           R       .        .        .         R          R       .      .
-mode.min_steps        R       .        .        .         R          R       .      .
-mode.batch_size       R       .        .        .         R          R       .      .
-mode.learning_rates   R       .        .        .         R          R       .      .
-mode.optim.*          R       .        .        .         R          R       .      .
-baseline.*            -       -        -        -         -          -       -      R
-tracking.*            -       -        -        -         -          -       -      -
-runtime.*             -       -        -        -         -          -       -      -
+name                  -       -        -        -         -         -          -        -      -
+seed                  R       R        EFR      EFR       R         R          R        R      R
+rerun                 -       -        -        -         -         -          -        -      -
+model.name            -       -        -        -         -         -          -        -      -
+model.architecture*   EIR     EIFR     EFR      EFR       -         -          EIR      !      TKPEIFR
+model.tokenizer*      TKPEIR  TKPEIFR  TEFR     TKBEFR    -         -          TKPEIR   -      -
+model.released*       -       -        -        -         -         -          -        -      -
+weights.released      TKPEIR  TKPEIFR  TEFR     TKBEFR    TEFR      TKPEIR     !        -      -
+weights.source        -       -        -        -         EFR       KPEIR      -        -      -
+weights.train         KPEIR   KPEIFR   KPEIFR   PEIFR     KPEIFR    KPEIR      KPEIR    -      -
+weights.reset         -       -        -        -         EFR       EIR        -        -      -
+scale.name            -       -        -        -         -         -          -        -      -
+scale.depth           EIR     EIFR     EFR      EFR       !         !          EIR      -      -
+scale.width           EIR     EIFR     EFR      EFR       !         !          EIR      -      -
+scale.heads           EIR     EIFR     EFR      EFR       -         -          EIR      -      -
+scale.intermediate    EIR     EIFR     EFR      EFR       -         -          EIR      -      -
+scale.positions       EIR     EIFR     EFR      EFR       -         -          EIR      -      -
+scale.*_lr            -       -        -        -         -         -          -        -      -
+objective             .       .        .        .         .         .          .        .      .
+objective._target_    EIR     EIFR     -        -         -         EIR        EIR      -      -
+objective.pairs       !       !        .        .         -         !          .        .      .
+objective.weight      EIR     EIFR     .        .         -         EIR        .        .      .
+objective.generator   .       .        .        .         .         .          .        .      .
+objective.teacher     .       .        .        .         .         .          TKPEIR   .      .
+objective.temperature .       .        .        .         .         .          EIR      .      .
+objective.[cems]*     .       .        .        .         .         .          EIR      .      .
+masking.*             EIR     EIFR     -        -         -         EIR        EIR      -      -
+packing._target_      PEIR    PEIFR    -        -         -         PEIR       PEIR     -      -
+packing.second        !       !        .        .         -         !          .        .      .
+packing.sh*           PEIR    PEIFR    .        .         -         PEIR       .        .      .
+corpus.*              TKPEIR  TKPEIFR  TEFR     TKBEFR    -         KPEIR      TKPEIR   -      -
+embeddings            BEIR    BEIFR    KBEFR    .         -         -          BEIR     -      -
+embeddings.*          .       .        .        BEFR      .         .          .        .      .
+pretrain.frequencies  EIR     EIFR     -        -         -         -          EIR      -      -
+pretrain.seed         PEIR    PEIFR    -        BEFR      -         PEIR       PEIR     -      -
+pretrain.optim.*      EIR     EIFR     -        -         -         EIR        EIR      -      -
+pretrain.tokens       EIR     EIFR     -        -         -         EIR        EIR      -      -
+pretrain.steps        !       !        -        -         -         !          !        -      -
+pretrain.seconds      !       !        -        -         -         !          !        -      -
+pretrain.length       PEIR    PEIFR    -        -         -         PEIR       PEIR     -      -
+pretrain.batch_size   EIR     EIFR     -        -         -         EIR        EIR      -      -
+pretrain.heldout      PEIR    PEIFR    -        BEFR      -         PEIR       PEIR     -      -
+pretrain.deduplicate  KPEIR   KPEIFR   -        KBEFR     -         KPEIR      KPEIR    -      -
+pretrain.log_every    -       -        -        -         -         -          -        -      -
+pretrain.evaluations  -       -        -        -         -         -          -        -      -
+pretrain.measured     IR      IR       -        -         -         IR         IR       -      -
+task.name             -       -        -        -         -         -          -        -      -
+task.source.*         R       FR       FR       FR        FR        R          R        R      R
+task.metric           R       R        R        R         R         R          R        R      R
+task.metrics          R       R        R        R         R         R          R        R      R
+task.train_size       R       FR       FR       FR        FR        R          R        R      R
+task.labels_per_class R       FR       FR       FR        FR        R          R        R      R
+task.long_text        R       FR       FR       FR        FR        R          R        -      -
+task.max_length       R       FR       FR       FR        FR        R          R        -      -
+mode._target_         FR      FR       FR       FR        FR        FR         FR       -      -
+mode.pooling          R       FR       FR       FR        FR        R          R        .      -
+mode.layer            R       FR       FR       FR        FR        R          R        .      -
+mode.penalties        .       R        R        R         R         .          .        R      -
+mode.ngrams           .       .        .        .         .         .          .        R      .
+mode.min_documents    .       .        .        .         .         .          .        R      .
+mode.stop_words       .       .        .        .         .         .          .        R      .
+mode.dropout          R       .        .        .         .         R          R        .      .
+mode.epochs           R       .        .        .         .         R          R        .      .
+mode.min_steps        R       .        .        .         .         R          R        .      .
+mode.batch_size       R       .        .        .         .         R          R        .      .
+mode.learning_rates   R       .        .        .         .         R          R        .      .
+mode.optim.*          R       .        .        .         .         R          R        .      .
+baseline.*            -       -        -        -         -         -          -        -      R
+tracking.*            -       -        -        -         -         -          -        -      -
+runtime.*             -       -        -        -         -         -          -        -      -
 """
 # The same for the number of a stage's version. What a run does not make has no version in its keys.
 VERSIONS = """
-stage                 full    frozen   random   released  continued  taught  tfidf  swept
+stage                 full    frozen   random   counted   released  continued  taught   tfidf  swept
 
-tokenizer             TKPEIR  TKPEIFR  TEFR     -         -          TKPEIR  -      -
-tokens                KPEIR   KPEIFR   -        -         KPEIR      KPEIR   -      -
-packed                PEIR    PEIFR    -        -         PEIR       PEIR    -      -
-encoder               EIR     EIFR     EFR      -         EIR        EIR     -      -
-intrinsic             IR      IR       -        -         IR         IR      -      -
-features              -       FR       FR       FR        -          -       -      -
-transfer              R       R        R        R         R          R       R      R
+tokenizer             TKPEIR  TKPEIFR  TEFR     TKBEFR    -         -          TKPEIR   -      -
+tokens                KPEIR   KPEIFR   -        KBEFR     -         KPEIR      KPEIR    -      -
+embeddings            -       -        -        BEFR      -         -          -        -      -
+packed                PEIR    PEIFR    -        -         -         PEIR       PEIR     -      -
+encoder               EIR     EIFR     EFR      EFR       -         EIR        EIR      -      -
+intrinsic             IR      IR       -        -         -         IR         IR       -      -
+features              -       FR       FR       FR        FR        -          -        -      -
+transfer              R       R        R        R         R         R          R        R      R
 """
 
 
@@ -132,6 +136,7 @@ OTHER = {  # a changed value that is still one, where its type does not say whic
     "runtime.threads": 1,
     "rerun": "always",
     "masking.views": 3,
+    "embeddings": {"_target_": "bertbench.data.cooccurrence.factors"},
     "mode.learning_rates": [1e-3],
     "pretrain.steps": 7,
     "pretrain.seconds": 5.0,
@@ -230,7 +235,10 @@ def test_a_version_moves_its_stage_and_all_that_build_on_it(run, config_of, monk
 
 def test_stages_stand_in_their_order_and_the_last_is_the_runs_key(config_of):
     plan = plan_of(config_of("frozen"))
-    assert list(plan.stages) == list(LETTERS) == list(STAGES)
+    assert list(plan.stages) == [s for s in STAGES if s != "embeddings"]
+    counted = [s for s in STAGES if s not in ("packed", "intrinsic")]
+    assert list(plan_of(config_of("counted")).stages) == counted
+    assert list(LETTERS) == list(STAGES)
     assert plan.stages["transfer"] == plan.key
     assert plan_of(config_of("tfidf")).stages == plan_of(config_of("swept")).stages
     assert list(plan_of(config_of("tfidf")).stages) == ["transfer"]

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import toy
-from conftest import SMALL
+from conftest import small
 from keys import NONE, RUNS, altered, composed, config_with, moved, plan_of, with_leaf, with_more
 
 from bertbench import corpora
@@ -195,7 +195,7 @@ from bertbench import config
 from bertbench.plan import make_plan
 config.register()
 with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
-    values = config.plain(compose("config", overrides={[*SMALL, *overrides]!r}))
+    values = config.plain(compose("config", overrides={small(*overrides)!r}))
 print(json.dumps(make_plan(values, {{}}).stages))
 """
     found = subprocess.run(

@@ -32,7 +32,9 @@ def rows(tokenizer, vocabulary):
 
 
 def family(name, vocabulary, seed=0):
-    config = getattr(families, name)(SHAPE, vocabulary, dropout=0.1, **FAMILIES[name])
+    config = getattr(families, name)(
+        SHAPE, vocabulary, dropout=0.1, initializer_range=0.02, **FAMILIES[name]
+    )
     return families.initialise(config, seed=seed)
 
 

@@ -283,7 +283,7 @@ def test_initialise_leaves_the_global_generator_as_it_was(vocabulary):
 
 
 def test_dropout_is_the_configs(vocabulary):
-    for name in sorted(ARCHITECTURES):
+    for name in sorted(ARCHITECTURES.keys() - {"wordvectors"}):
         model = families.initialise(config_of(name, vocabulary, dropout=0.25), seed=0)
         rates = {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)}
         assert rates <= {0.25} if name != "albert" else 0.25 in rates

@@ -35,10 +35,18 @@ SHAPE = families.Shape(depth=4, width=32, heads=2, intermediate=64, positions=64
 # RoBERTa counts positions from the padding id on: one that is not 0 shows an offset.
 VOCABULARY = Vocabulary(size=120, pad=1, cls=0, sep=2, mask=4, special=(0, 1, 2, 3, 4))
 FAMILIES = {
-    "bert": lambda dropout: families.bert(SHAPE, VOCABULARY, dropout=dropout),
-    "roberta": lambda dropout: families.roberta(SHAPE, VOCABULARY, dropout=dropout),
-    "albert": lambda dropout: families.albert(SHAPE, VOCABULARY, embedding=16, dropout=dropout),
-    "distilbert": lambda dropout: families.distilbert(SHAPE, VOCABULARY, dropout=dropout),
+    "bert": lambda dropout: families.bert(
+        SHAPE, VOCABULARY, dropout=dropout, initializer_range=0.02
+    ),
+    "roberta": lambda dropout: families.roberta(
+        SHAPE, VOCABULARY, dropout=dropout, initializer_range=0.02
+    ),
+    "albert": lambda dropout: families.albert(
+        SHAPE, VOCABULARY, embedding=16, dropout=dropout, initializer_range=0.02
+    ),
+    "distilbert": lambda dropout: families.distilbert(
+        SHAPE, VOCABULARY, dropout=dropout, initializer_range=0.02
+    ),
 }
 PAIRS = {"second": "random", "share": 0.5, "short": 0.1}
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -246,8 +254,10 @@ def test_a_student_has_the_teachers_weights_where_it_has_a_layer_for_them():
 
 def test_a_teacher_of_another_vocabulary_or_width_is_refused():
     student = model_of("distilbert")
-    other = families.bert(SHAPE, VOCABULARY._replace(size=121), dropout=0.0)
-    wide = families.bert(SHAPE._replace(width=64), VOCABULARY, dropout=0.0)
+    other = families.bert(
+        SHAPE, VOCABULARY._replace(size=121), dropout=0.0, initializer_range=0.02
+    )
+    wide = families.bert(SHAPE._replace(width=64), VOCABULARY, dropout=0.0, initializer_range=0.02)
     for made, said in ((other, "121 vocabulary entries"), (wide, "64 states wide")):
         teacher = LanguageModel(families.initialise(made, seed=0))
         with pytest.raises(UserError, match=said):

@@ -23,9 +23,9 @@ from bertbench.pretrain import (
     Schedule,
     evaluate,
     pretrain,
-    unigram_log_probabilities,
 )
 from bertbench.readout import fit_head
+from bertbench.references import References, unigram_log_probabilities
 from bertbench.types import IGNORE
 
 RECIPE = Recipe(lr=3e-3, betas=[0.9, 0.98], eps=1e-6, weight_decay=0.01, warmup=0.1, clip=1.0)
@@ -44,17 +44,17 @@ def heldout(tokenizer, vocabulary):
 
 
 def new_model(vocabulary):
-    config = families.bert(SHAPE, vocabulary, dropout=0.1)
+    config = families.bert(SHAPE, vocabulary, dropout=0.1, initializer_range=0.02)
     return LanguageModel(families.initialise(config, seed=0))
 
 
 def measured(model, rows, heldout, vocabulary, compute, *, batch_size=AT_ONCE):
     """Evaluate the masked words of a model on all held-out rows."""
-    unigram = unigram_log_probabilities(rows, vocabulary)
+    known = References(rows, vocabulary)
     objective = MaskedLM(model, evaluation_masking(vocabulary))
     chosen = evenly_spread(len(heldout.ids), 10**6)
     return evaluate(
-        objective, heldout, chosen, vocabulary, unigram, batch_size=batch_size, compute=compute
+        objective, heldout, chosen, vocabulary, known, batch_size=batch_size, compute=compute
     )
 
 

@@ -63,7 +63,9 @@ def every_step(monkeypatch):
 
 def pretrain(family, rows, vocabulary, compute, place, *, log=None, after_step=None):
     """Pretrain a new model; return its weights, the optimizer's moments and the log."""
-    config = getattr(families, family)(SHAPE, vocabulary, dropout=0.1, **FAMILIES[family])
+    config = getattr(families, family)(
+        SHAPE, vocabulary, dropout=0.1, initializer_range=0.02, **FAMILIES[family]
+    )
     model = families.initialise(config, seed=0)
     masking = TokenMasking(
         vocabulary, seed=0, rate=0.15, rate_end=None, swap=0.1, keep=0.1, views=None

@@ -102,7 +102,9 @@ def test_each_recipe_of_the_conf_tree(objective, masking, kind):
 
     family = FAMILY[kind]
     more = {"embedding": 16} if family == "albert" else {}
-    made = getattr(families, family)(SHAPE, vocabulary, dropout=0.0, **more)
+    made = getattr(families, family)(
+        SHAPE, vocabulary, dropout=0.0, initializer_range=0.02, **more
+    )
     model = LanguageModel(families.initialise(made, seed=0, pairs="pairs" in node))
     taught = {}
     if "teacher" in node:

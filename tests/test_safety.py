@@ -293,7 +293,6 @@ def test_code_is_not_run_even_where_nothing_was_checked(load, said, folder, tmp_
         ("num_attention_heads", 0),
         ("num_attention_heads", "two"),
         ("hidden_act", "none"),
-        ("dtype", "none"),
         ("to_dict", 1),
         ("vocab_size", -1),
         ("quantization_config", {"quant_method": "fp8"}),

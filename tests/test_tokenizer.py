@@ -119,7 +119,9 @@ def test_a_tokenizer_saved_beside_its_model_comes_back_the_same(trained, kind, f
     """transformers looks at the model's type, and has a tokenizer of its own for each."""
     vocabulary = tokenizers.vocabulary(trained[kind])
     more = {"embedding": 16} if family is families.albert else {}
-    model = families.initialise(family(SHAPE, vocabulary, dropout=0.1, **more), seed=0)
+    model = families.initialise(
+        family(SHAPE, vocabulary, dropout=0.1, initializer_range=0.02, **more), seed=0
+    )
     checkpoint.save(model, trained[kind], tmp_path)
     assert_alike(tokenizers.load(tmp_path, vocab_size=SIZES[kind]), trained[kind])
 

@@ -11,10 +11,12 @@ TEXT = """bertbench compares BERT-family encoders on a labelled data set, with T
 Examples
   python -m bertbench -m model=bert,roberta
   python -m bertbench -m model=minilm,scratch mode=frozen task.labels_per_class=2,8 seed=0,1,2
-  python -m bertbench model=bert pretrain.tokens=5_000_000 mode.pooling=mean name=longer
+  python -m bertbench model=bert weights=pretrain pretrain.tokens=5_000_000 name=longer
 
 Commands
+  card     add the scores of sheets to an encoder's model card
   inspect  look at tokens (inspect pairs), at predictions (mask), at what pretraining reads (batch)
+  pretrain make an encoder to keep: a folder with weights and model card
   report   write the comparison sheet of the runs kept in this folder
   status   what became of each job of the last sweep
   store    list encoders and other expensive things; store prune removes the unused

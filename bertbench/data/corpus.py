@@ -6,8 +6,10 @@ A corpus is larger than memory: nothing here, and nothing that reads one, holds 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
+from typing import Any
 
+from bertbench.config import build
 from bertbench.errors import UserError
 from bertbench.records import fingerprint
 
@@ -49,6 +51,28 @@ def as_corpus(value: Corpus | list[str], place: str) -> Corpus:
                 f"the corpus of {place} has {text!r:.60} as document {number}: make it text"
             )
     return Corpus(partial(iter, value), fingerprint(value), place)
+
+
+def joined(parts: dict[str, dict[str, Any]]) -> Corpus:
+    """Return several corpora as one, each part whole, in the order in which they are named.
+
+    Args:
+        parts: The settings of each, with its `_target_`.
+
+    Raises:
+        UserError: There is no part, or one is no corpus.
+    """
+    if not parts:
+        raise UserError("corpus.parts is empty: name at least one corpus under it")
+    found = [
+        as_corpus(build(settings), f"corpus.parts.{name}") for name, settings in parts.items()
+    ]
+
+    def read() -> Iterator[str]:
+        return chain.from_iterable(corpus.read() for corpus in found)
+
+    place = " and ".join(corpus.place for corpus in found)
+    return Corpus(read, fingerprint([corpus.fingerprint for corpus in found]), place)
 
 
 def document(value: object, column: str, source: str, unit: str, number: int) -> str:

@@ -8,6 +8,7 @@ from safetensors import safe_open
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from bertbench import tokenizer as tokenizers
+from bertbench.beginning import begin
 from bertbench.config import build
 from bertbench.corpora import check_rows, provide_documents, provide_rows, provide_tokenizer
 from bertbench.inspection.subjects import Subject, check_encoder
@@ -61,9 +62,10 @@ def encoder_of(subject: Subject, say: Say) -> tuple[PreTrainedModel, PreTrainedT
         if _lacks_head(model, source):
             about += ", but with a random language-model head, so its predictions mean nothing"
         return model, tokenizer, about
-    tokenizer = tokenizer_of(subject, say)
-    config = configuration(subject, tokenizers.vocabulary(tokenizer))
-    model = families.initialise(config, seed=lineage.encoder["seed"])
+    read = _announced(subject, f"reading the corpus for {subject.name}", say)
+    model, tokenizer = begin(read, store)
+    if lineage.embeddings is not None:
+        return model, tokenizer, "static vectors of the corpus, all else random"
     return model, tokenizer, "random, so its predictions mean nothing"
 
 

@@ -48,6 +48,8 @@ def find(name: str | None, overrides: list[str], *, pretraining: bool = False) -
         UserError: A setting cannot be used, or the model has no encoder.
     """
     given = [*overrides, *([f"model={name}"] if name is not None else [])]
+    if pretraining and not any(word.startswith("weights") for word in given):
+        given.append("weights=pretrain")
     values = composed(given)
     check_types(values, composed([word for word in given if _chooses(word)]))
     name = name if name is not None else str(values["model"]["name"])

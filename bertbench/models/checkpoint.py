@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
@@ -55,6 +56,7 @@ def load(
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
+                dtype=torch.float32,  # whatever precision they travel in
                 output_loading_info=True,
             )
             added = pair_heads.add_head(model, folder) if pairs else []

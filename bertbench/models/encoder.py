@@ -52,7 +52,8 @@ class Encoder(nn.Module):
         output = self.backbone(
             input_ids=ids, attention_mask=attention_mask, output_hidden_states=True, **more
         )
-        return output.hidden_states
+        # Without layers transformers gives no states, but these are the embeddings.
+        return output.hidden_states if self.depth else (output.last_hidden_state,)
 
 
 class LanguageModel(nn.Module):

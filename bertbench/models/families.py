@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from transformers import (
     AlbertConfig,
     AutoModelForMaskedLM,
@@ -31,8 +32,10 @@ class Shape(NamedTuple):
     positions: int  # longest input, tokens
 
 
-def bert(shape: Shape, vocabulary: Vocabulary, *, dropout: float) -> BertConfig:
-    """BERT: Devlin et al. (2019), section 3."""
+def bert(
+    shape: Shape, vocabulary: Vocabulary, *, dropout: float, initializer_range: float
+) -> BertConfig:
+    """BERT: Devlin et al. (2019), section 3; `initializer_range`: deviation of the first weights."""
     return BertConfig(
         vocab_size=vocabulary.size,
         hidden_size=shape.width,
@@ -42,11 +45,14 @@ def bert(shape: Shape, vocabulary: Vocabulary, *, dropout: float) -> BertConfig:
         max_position_embeddings=shape.positions,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
+        initializer_range=initializer_range,
         pad_token_id=vocabulary.pad,
     )
 
 
-def roberta(shape: Shape, vocabulary: Vocabulary, *, dropout: float) -> RobertaConfig:
+def roberta(
+    shape: Shape, vocabulary: Vocabulary, *, dropout: float, initializer_range: float
+) -> RobertaConfig:
     """RoBERTa: BERT's shape without segments; positions start after the padding id."""
     return RobertaConfig(
         vocab_size=vocabulary.size,
@@ -58,6 +64,7 @@ def roberta(shape: Shape, vocabulary: Vocabulary, *, dropout: float) -> RobertaC
         type_vocab_size=1,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
+        initializer_range=initializer_range,
         pad_token_id=vocabulary.pad,
         bos_token_id=vocabulary.cls,
         eos_token_id=vocabulary.sep,
@@ -65,7 +72,12 @@ def roberta(shape: Shape, vocabulary: Vocabulary, *, dropout: float) -> RobertaC
 
 
 def albert(
-    shape: Shape, vocabulary: Vocabulary, *, embedding: int, dropout: float
+    shape: Shape,
+    vocabulary: Vocabulary,
+    *,
+    embedding: int,
+    dropout: float,
+    initializer_range: float,
 ) -> AlbertConfig:
     """ALBERT: one layer used `depth` times, embeddings of `embedding` projected to the width.
 
@@ -83,13 +95,16 @@ def albert(
         max_position_embeddings=shape.positions,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
+        initializer_range=initializer_range,
         pad_token_id=vocabulary.pad,
         bos_token_id=vocabulary.cls,
         eos_token_id=vocabulary.sep,
     )
 
 
-def distilbert(shape: Shape, vocabulary: Vocabulary, *, dropout: float) -> DistilBertConfig:
+def distilbert(
+    shape: Shape, vocabulary: Vocabulary, *, dropout: float, initializer_range: float
+) -> DistilBertConfig:
     """DistilBERT: half of BERT's layers, no segments: Sanh et al. (2019), section 3."""
     return DistilBertConfig(
         vocab_size=vocabulary.size,
@@ -100,6 +115,25 @@ def distilbert(shape: Shape, vocabulary: Vocabulary, *, dropout: float) -> Disti
         max_position_embeddings=shape.positions,
         dropout=dropout,
         attention_dropout=dropout,
+        initializer_range=initializer_range,
+        pad_token_id=vocabulary.pad,
+    )
+
+
+def static(shape: Shape, vocabulary: Vocabulary) -> BertConfig:
+    """Static vectors: embeddings without layers, positions or segments that tell; normed to one length.
+
+    Without layers all embeddings begin at zero (see `initialise`), so that special tokens and positions
+    add nothing to a mean of the vectors that `embeddings` brings.
+    """
+    return BertConfig(
+        vocab_size=vocabulary.size,
+        hidden_size=shape.width,
+        num_hidden_layers=shape.depth,
+        num_attention_heads=shape.heads,
+        intermediate_size=shape.intermediate,
+        max_position_embeddings=shape.positions,
+        hidden_dropout_prob=0.0,
         pad_token_id=vocabulary.pad,
     )
 
@@ -124,4 +158,8 @@ def initialise(config: PreTrainedConfig, *, seed: int, pairs: bool = False) -> P
         model = (AutoModelForPreTraining if own else AutoModelForMaskedLM).from_config(config)
         if pairs:
             pair_heads.add_head(model)
+        if not config.num_hidden_layers:
+            for parameter in model.base_model.embeddings.parameters():
+                if parameter.ndim > 1:
+                    torch.nn.init.zeros_(parameter)
         return model

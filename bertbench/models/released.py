@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bertbench.errors import UserError
 from bertbench.models.safety import checked
+from bertbench.models.seal import ABOUT, CHECKSUMS, verify
 from bertbench.network import reachable
 from bertbench.records import sha256
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 PACKAGE = "package:"
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # no pickle
-BESIDE = {"manifest.json", "pretraining.json"}  # of an entry of the store: seconds are in them
+BESIDE = {"manifest.json", ABOUT, CHECKSUMS}  # seconds are in them, or in what they are of
 
 # Packages with weights that were looked at: what to install, and the sha256 of model.safetensors.
 KNOWN_PACKAGES = {
@@ -55,10 +56,10 @@ def locate(source: str | None, *, recipe: str, place: str = "weights.source") ->
     if source.startswith(PACKAGE):
         return _in_package(source.removeprefix(PACKAGE), setting=place)
     if Path(source).is_dir():
-        return checked(Path(source).absolute())
+        return _whole(Path(source).absolute())
     if source.startswith(("/", ".", "~")) or source.count("/") > 1:
         raise UserError(f"{place}={source} is no folder here")
-    return checked(_on_hub(source, setting=place))
+    return _whole(_on_hub(source, setting=place))
 
 
 def identity(folder: Path) -> str:
@@ -90,6 +91,12 @@ def shape_of(folder: Path) -> tuple[int, int] | None:
     return (depth, width) if depth and width else None
 
 
+def _whole(folder: Path) -> Path:
+    """Return a folder that is safe to read and, where it has checksums, what its makers sealed."""
+    verify(checked(folder))
+    return folder
+
+
 def _in_package(place: str, *, setting: str) -> Path:
     package, _, inner = place.partition("/")
     install, expected = KNOWN_PACKAGES.get(place, (package, None))
@@ -103,7 +110,7 @@ def _in_package(place: str, *, setting: str) -> Path:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise UserError(f"{setting}={PACKAGE}{place}: {weights} does not exist")
-    checked(folder)
+    _whole(folder)
     if expected is not None and sha256(weights) != expected:
         raise UserError(
             f"{weights} is not the file that bertbench knows (sha256 differs): "

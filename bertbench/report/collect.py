@@ -112,7 +112,8 @@ def _newest(client: "MlflowClient", experiment_id: str) -> dict[str, str]:
             page_token=token,
         )
         for run in page:
-            newest.setdefault(run.data.tags.get("key", ""), run.info.run_id)
+            if run.data.tags.get("stage") != "pretraining":  # which has no predictions
+                newest.setdefault(run.data.tags.get("key", ""), run.info.run_id)
         token = page.token
         if not token:
             break

@@ -12,12 +12,12 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 STROKES = ("-", "-.", ":")  # of a second and third round of colours
 MARKERS = {"continued": "s", "reset": "^"}  # by the words of the weights; a circle for all others
 DASHES = ((0, (6, 3)), (0, (2, 2)), (0, (8, 2, 2, 2)), (0, (1, 3)))  # of the unigram predictors
-UNIGRAM = "#4a5568"
+KNOWN = {"unigram": "#4a5568", "bigram": "#9a6b3f"}  # predictors that no training made
 LEGEND = 100  # characters of a name in one line
 
 
 def pretraining_figure(encoders: Sequence[Encoder], path: Path) -> bool:
-    """Draw held-out losses against pretraining tokens, and the loss of the unigram predictor.
+    """Draw held-out losses against pretraining tokens, and the losses of the predictors of words alone.
 
     Args:
         encoders: One line each, where the loss was measured at least twice.
@@ -48,15 +48,16 @@ def pretraining_figure(encoders: Sequence[Encoder], path: Path) -> bool:
             ),
         )
     for place, (letter, members) in enumerate(lettered.items()):
-        losses = [loss for e in members if (loss := e.own("unigram_loss")) is not None]
-        if losses:
-            axes.axhline(
-                sum(losses) / len(losses),
-                color=UNIGRAM,
-                linestyle=DASHES[place % len(DASHES)],
-                linewidth=1,
-                label=_lettered("unigram predictor", letter, lettered),
-            )
+        for known, colour in KNOWN.items():
+            losses = [loss for e in members if (loss := e.own(f"{known}_loss")) is not None]
+            if losses:
+                axes.axhline(
+                    sum(losses) / len(losses),
+                    color=colour,
+                    linestyle=DASHES[place % len(DASHES)],
+                    linewidth=1,
+                    label=_lettered(f"{known} predictor", letter, lettered),
+                )
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("pretraining tokens", fontsize=9)
@@ -75,8 +76,8 @@ def caption(encoders: Sequence[Encoder]) -> str:
     drawn = _drawn(encoders)
     lettered = groups(drawn)
     said = [
-        "Loss on held-out text while pretraining; dashed, that of the unigram predictor (the mean over "
-        "encoders of one vocabulary). The last point may be over more held-out rows than those before it."
+        "Loss on held-out text while pretraining; dashed, those of the unigram and the bigram predictor "
+        "(means over encoders of one vocabulary). The last point may be over more held-out rows than others."
     ]
     weights = {encoder.record.recipe.get("weights") for encoder in drawn}
     if "continued" in weights:

@@ -17,7 +17,8 @@ NONE = "–"
 PLAIN_NAME = 49  # columns of a name on a terminal: the numbers beside it take 51 of 100
 OWN_NOTE = """\
 - Each on held-out rows as its recipe packs them, 15 % of the tokens masked: loss in nats a masked token and
-  accuracy, and after the stroke those of the unigram predictor, which knows word frequencies alone."""
+  accuracy, and after the strokes those of the unigram predictor, which knows word frequencies alone, and of
+  the bigram predictor, which knows what follows the word before."""
 RTD_NOTE = """\
 - RTD accuracy is over all tokens, most of which stand as they were written: the share of the replaced ones
   that is found says more. RTD predicts no masked word and never reads [MASK]: such an encoder's MLM numbers
@@ -119,8 +120,8 @@ def _own(encoders: Sequence[Encoder]) -> dict[str, list[str]]:
     return {
         "pretraining tokens": [_tokens(e) for e in encoders],
         "steps": [_number(e.own("steps"), ",.0f") for e in encoders],
-        "MLM loss / unigram": [_beside(e, "loss", ".2f") for e in encoders],
-        "accuracy / unigram": [_beside(e, "accuracy", ".3f") for e in encoders],
+        "MLM loss / unigram / bigram": [_beside(e, "loss", ".2f") for e in encoders],
+        "accuracy / unigram / bigram": [_beside(e, "accuracy", ".3f") for e in encoders],
         "its other skill": [_skill(e) for e in encoders],
     }
 
@@ -270,9 +271,12 @@ def _listed(encoder: Encoder, contexts: list[str], joint: str) -> str:
 
 
 def _beside(encoder: Encoder, name: str, style: str) -> str:
-    """Return a number on held-out text beside the unigram predictor's."""
-    mine, unigram = encoder.own(f"heldout_{name}"), encoder.own(f"unigram_{name}")
-    return NONE if mine is None else f"{_number(mine, style)} / {_number(unigram, style)}"
+    """Return a number on held-out text beside those of the predictors that no training made."""
+    mine = encoder.own(f"heldout_{name}")
+    if mine is None:
+        return NONE
+    others = [encoder.own(f"{known}_{name}") for known in ("unigram", "bigram")]
+    return " / ".join(_number(value, style) for value in (mine, *others))
 
 
 def _skill(encoder: Encoder) -> str:

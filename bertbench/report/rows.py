@@ -173,4 +173,6 @@ def encoder_words(record: RunRecord) -> str:
     words = [record.recipe[name] for name in named if name in record.recipe]
     if "objective" in record.recipe:
         words.append(f"{record.recipe['objective']}/{record.recipe['masking']}")
+    if "embeddings" in record.recipe:
+        words.append(record.recipe["embeddings"])
     return " ".join(dict.fromkeys(words))  # minilm's scale is minilm too

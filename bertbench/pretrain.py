@@ -1,6 +1,7 @@
 """Packed rows and an objective in, a pretrained model and how well it predicts out."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
@@ -19,6 +20,8 @@ from bertbench.runtime import Compute, seeded
 from bertbench.tally import Tally
 from bertbench.types import Batch, Log, Masked, Rows, Vocabulary
 
+logger = logging.getLogger(__name__)
+
 EVALUATION_SEED = 0
 PLATEAU_NATS = 0.1
 KNOWN = ("unigram", "bigram")  # predictors that no training has made
@@ -26,6 +29,7 @@ EVALUATION_ROWS = 64  # of the held-out rows, for the curve; what is reported ha
 MOST_ROWS = 1024
 AT_ONCE = 32  # held-out rows: an objective that draws does so for each such part
 NOWHERE = Checkpoints()
+Sums = dict[str, list[float]]  # total, and over how many
 
 
 class Objective(Protocol):
@@ -95,6 +99,9 @@ def pretrain(
             objective, heldout, chosen, vocabulary, references, batch_size=AT_ONCE, compute=compute
         )
 
+    if "heldout_loss" in measure(1):  # else a head is fitted afterwards, and it is said then
+        chosen = evenly_spread(len(heldout.ids), MOST_ROWS)
+        _say_what_to_beat(heldout, chosen, vocabulary, references)
     optimizer = adamw(objective, schedule.recipe)
     spent = train(
         objective,
@@ -165,19 +172,13 @@ def evaluate(
         better than by the unigram predictor by PLATEAU_NATS, else 0.
     """
     asked = cast("Objective", objective)
-    masking = evaluation_masking(vocabulary)
-    sums: dict[str, list[float]] = {}
+    sums: Sums = {}
     objective.eval()
-    for start in range(0, len(chosen), batch_size):
-        batch = as_batch(heldout, chosen[start : start + batch_size], vocabulary, epoch=0)
-        masked = masking(batch)
+    for start, batch, masked in _masked(heldout, chosen, vocabulary, batch_size):
         # An objective may draw (a generator's words): the same in every evaluation.
         with seeded(EVALUATION_SEED, "evaluation", start), compute.autocast():
             tally = asked.tally(batch, masked)
-        for name, value in (tally | references.tally(masked)).items():
-            total = sums.setdefault(name, [0.0, 0.0])
-            total[0] += float(value.total)
-            total[1] += value.over
+        _add(sums, tally | references.tally(masked))
     # A skill of which the rows hold nothing has no number; that of no masked word is zero.
     means = {
         name: total / max(count, 1)
@@ -192,3 +193,35 @@ def evaluate(
     plateau = "mlm_loss" in means and means["mlm_loss"] > means["unigram_loss"] - PLATEAU_NATS
     predicted = sums["unigram_loss"][1] if sums else 0.0
     return found | {"heldout_predicted": predicted, "plateau": float(plateau)}
+
+
+def _masked(
+    heldout: Rows, chosen: np.ndarray, vocabulary: Vocabulary, batch_size: int
+) -> Iterator[tuple[int, Batch, Masked]]:
+    """Yield where each part of the rows begins, its batch, and what is masked of it: always the same."""
+    masking = evaluation_masking(vocabulary)
+    for start in range(0, len(chosen), batch_size):
+        batch = as_batch(heldout, chosen[start : start + batch_size], vocabulary, epoch=0)
+        yield start, batch, masking(batch)
+
+
+def _add(sums: Sums, tally: Tally) -> None:
+    for name, value in tally.items():
+        total = sums.setdefault(name, [0.0, 0.0])
+        total[0] += float(value.total)
+        total[1] += value.over
+
+
+def _say_what_to_beat(
+    heldout: Rows, chosen: np.ndarray, vocabulary: Vocabulary, references: References
+) -> None:
+    """Say how well words alone are predicted, on the rows of what is reported in the end."""
+    sums: Sums = {}
+    for _, _, masked in _masked(heldout, chosen, vocabulary, AT_ONCE):
+        _add(sums, references.tally(masked))
+    means = {name: total / max(count, 1) for name, (total, count) in sums.items()}
+    said = (
+        f"{known} {means[f'{known}_loss']:.2f} nats ({means[f'{known}_accuracy']:.1%} right)"
+        for known in KNOWN
+    )
+    logger.info("to beat on held-out text: %s", "; ".join(said))

@@ -75,13 +75,19 @@ def provide_encoder(
         return _ready_made(lineage.source)
     folder, kept = _kept(lineage, Means(store, compute, log, checkpoints))
     stats = kept["stats"] | (_measured(lineage, store, compute, folder) if train else {})
-    taught = (
-        store.peek("encoder", lineage.teacher.encoder) if lineage.teacher is not None else None
-    )
-    if taught is not None:  # its tokens are a part of what the student cost
-        spent = json.loads((taught / STATS).read_text(encoding="utf-8"))["stats"]
-        stats |= {f"teacher_{name}": spent[name] for name in ("tokens", "seconds")}
+    stats |= _cost_of_teacher(lineage, store)
     return Made(folder, stats, _curve(kept["log"]), kept["corpus"])
+
+
+def _cost_of_teacher(lineage: Lineage, store: Store) -> dict[str, float]:
+    """Return what a teacher has read, if that is known: it is a part of what the student cost."""
+    folder = lineage.teacher_source
+    if lineage.teacher is not None:
+        folder = store.peek("encoder", lineage.teacher.encoder)
+    if folder is None or not (folder / STATS).is_file():
+        return {}
+    spent = json.loads((folder / STATS).read_text(encoding="utf-8"))["stats"]
+    return {f"teacher_{name}": spent[name] for name in ("tokens", "seconds") if name in spent}
 
 
 def _ready_made(source: Path) -> Made:

@@ -14,17 +14,21 @@ from bertbench.data.mapped import release
 from bertbench.tally import Sum, Tally
 from bertbench.types import IGNORE, Masked, Rows, Vocabulary
 
-AT_ONCE = 2**14  # rows whose words are counted at once
+AT_ONCE = 2**21  # tokens whose words are counted at once
 MOST = 2**24  # tokens whose successors are counted, evenly spread over the rows
-DISCOUNT = 0.75  # taken off each count of a pair: Ney, Essen and Kneser (1994), as Kneser-Ney's usual value
+DISCOUNT = 0.75  # off each count of a pair; usual, as in NLTK's nltk.lm.KneserNeyInterpolated
 
 
 class References:
     """The unigram and the bigram predictor of some rows.
 
     The bigram predictor reads the token on the left as the encoder does, in the corrupted input: behind a
-    [MASK], and behind what never stood there, it falls back to the unigram one. Absolute discounting: Ney,
-    Essen and Kneser (1994), "On structuring probabilistic dependences in stochastic language modelling".
+    [MASK], and behind what never stood there, it falls back to the unigram one. Its guess
+    is what followed most often by count: the smoothing has no say in its accuracy.
+
+    Source: absolute discounting, interpolated: Ney, Essen and Kneser (1994), "On structuring probabilistic
+    dependences in stochastic language modelling", Computer Speech and Language 8(1),
+    https://doi.org/10.1006/csla.1994.1001.
 
     Args:
         rows: Packed training documents; may be memory-mapped.
@@ -76,13 +80,18 @@ class References:
 def unigram_log_probabilities(rows: Rows, vocabulary: Vocabulary) -> Tensor:
     """Return log-probabilities (V,) of ordinary ids by their count in `rows`, plus one each."""
     counts = np.ones(vocabulary.size)
-    for start in range(0, len(rows.ids), AT_ONCE):
-        part = rows.ids[start : start + AT_ONCE].reshape(-1)
+    step = _rows_at_once(rows)
+    for start in range(0, len(rows.ids), step):
+        part = rows.ids[start : start + step].reshape(-1)
         counts += np.bincount(part, minlength=vocabulary.size)
         release(rows.ids)
     counts[list(vocabulary.special)] = 0
     with np.errstate(divide="ignore"):
         return torch.from_numpy(np.log(counts / counts.sum()))
+
+
+def _rows_at_once(rows: Rows) -> int:
+    return max(AT_ONCE // max(rows.ids.shape[1], 1), 1)
 
 
 def _unigram_tally(targets: Tensor, unigram: Tensor) -> Tally:
@@ -99,8 +108,9 @@ def _pair_counts(rows: Rows, vocabulary: Vocabulary) -> sparse.csr_matrix:
     special[list(vocabulary.special)] = True
     chosen = evenly_spread(len(rows.ids), max(MOST // length, 1))
     counts = sparse.csr_matrix((size, size))
-    for start in range(0, len(chosen), AT_ONCE):
-        ids = rows.ids[chosen[start : start + AT_ONCE]].astype(np.int64)
+    step = _rows_at_once(rows)
+    for start in range(0, len(chosen), step):
+        ids = rows.ids[chosen[start : start + step]].astype(np.int64)
         left, right = ids[:, :-1].reshape(-1), ids[:, 1:].reshape(-1)
         ordinary = ~special[right]
         place = (left[ordinary], right[ordinary])

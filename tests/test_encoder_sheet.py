@@ -372,6 +372,7 @@ def test_the_picture_is_byte_identical(suffix, tmp_path):
     assert first == again
     if suffix == "svg":  # each name stands in it once, in the legend
         assert first.count(b"<!-- unigram predictor [") == 3
+        assert first.count(b"<!-- bigram predictor [") == 3
         assert b"<!-- bert tiny continued mlm/dynamic [" in first
 
 

@@ -1,6 +1,8 @@
 """What pretraining is worth is measured against word frequencies, on masks that never change."""
 
+import logging
 import math
+import re
 from collections import Counter
 
 import numpy as np
@@ -17,6 +19,7 @@ from bertbench.models import families
 from bertbench.models.encoder import LanguageModel
 from bertbench.objectives.mlm import MaskedLM
 from bertbench.optim import Recipe
+from bertbench.outlook import conclude
 from bertbench.pretrain import (
     AT_ONCE,
     PLATEAU_NATS,
@@ -209,6 +212,76 @@ def test_the_plateau_is_less_than_a_tenth_of_a_nat_below_the_unigrams(
     stats = measured(model, rows, heldout, vocabulary, compute)
     assert math.isclose(stats["heldout_loss"], loss - gain, rel_tol=1e-9)
     assert stats["plateau"] == plateau
+
+
+def said(caplog, level):
+    return [
+        r.getMessage()
+        for r in caplog.records
+        if r.name.startswith("bertbench") and r.levelno == level
+    ]
+
+
+def test_the_numbers_to_beat_are_said_once_and_are_those_reported_in_the_end(
+    rows, heldout, vocabulary, compute, caplog
+):
+    caplog.set_level(logging.INFO, logger="bertbench")
+    stats, _ = trained(vocabulary, compute, rows, heldout, tokens=1_000, evaluations=2)
+    [line] = [text for text in said(caplog, logging.INFO) if "to beat" in text]
+    numbers = [float(number) for number in re.findall(r"[0-9]+[.][0-9]+", line)]
+    expected = [
+        stats["unigram_loss"], 100 * stats["unigram_accuracy"],
+        stats["bigram_loss"], 100 * stats["bigram_accuracy"],
+    ]  # fmt: skip
+    assert numbers == pytest.approx(expected, abs=0.051)
+    assert numbers[0] == round(expected[0], 2)
+    assert numbers[2] == round(expected[2], 2)
+
+
+class Wordless(MaskedLM):
+    """Measures nothing of masked words, as what learns otherwise."""
+
+    def tally(self, batch, masked):
+        found = super().tally(batch, masked)
+        return found if self.training else {f"x_{name}": value for name, value in found.items()}
+
+
+def test_what_predicts_no_masked_word_is_told_when_its_head_is_fitted(
+    rows, heldout, vocabulary, compute, caplog
+):
+    caplog.set_level(logging.INFO, logger="bertbench")
+    model = new_model(vocabulary)
+    schedule = Schedule(RECIPE, Budget(tokens=1_000), BATCH, 0, 50, 2)
+    objective = Wordless(model, evaluation_masking(vocabulary))
+    stats = pretrain(
+        objective, rows, heldout, vocabulary, schedule, compute=compute, log=lambda v, s: None
+    )
+    assert "heldout_loss" not in stats
+    assert not [text for text in said(caplog, logging.INFO) if "to beat" in text]
+    stats |= fit_head(model, rows, heldout, vocabulary, schedule, spent=1_000, compute=compute)
+    assert len([text for text in said(caplog, logging.INFO) if "to beat" in text]) == 1
+    assert said(caplog, logging.WARNING) == []  # whoever pretrains concludes, once
+
+
+def test_a_plateau_is_warned_of_with_its_numbers_and_nothing_else_is(
+    rows, heldout, vocabulary, compute, caplog
+):
+    caplog.set_level(logging.INFO, logger="bertbench")
+    stats = measured(new_model(vocabulary), rows, heldout, vocabulary, compute)
+    assert stats["plateau"] == 1
+    conclude(stats, title="bert tiny")
+    [warning] = said(caplog, logging.WARNING)
+    for name in ("heldout_loss", "unigram_loss"):
+        assert f"{stats[name]:.2f} nats" in warning
+    assert "experiment=small_budget" in warning
+    [line] = said(caplog, logging.INFO)
+    for name in ("heldout_loss", "unigram_loss", "bigram_loss"):
+        assert f"{stats[name]:.2f} nats" in line
+    caplog.clear()
+    conclude(stats | {"plateau": 0.0}, title="bert tiny")
+    conclude({"plateau": 0.0, "tokens": 9.0}, title="electra tiny")  # no masked word
+    assert said(caplog, logging.WARNING) == []
+    assert said(caplog, logging.INFO) == [line]
 
 
 def test_what_was_spent_adds_up(rows, heldout, vocabulary, compute):

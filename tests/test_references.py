@@ -126,8 +126,18 @@ def test_of_a_large_corpus_an_evenly_spread_part_is_counted(monkeypatch):
     monkeypatch.setattr(references, "MOST", 40)
     counted = References(rows, SMALL).pairs
     assert counted.sum() == 20  # two pairs in each of ten rows
-    monkeypatch.setattr(references, "AT_ONCE", 3)
-    assert (References(rows, SMALL).pairs != counted).nnz == 0
+    monkeypatch.setattr(references, "AT_ONCE", 3 * rows.ids.shape[1])  # several parts
+    assert np.array_equal(References(rows, SMALL).pairs.toarray(), counted.toarray())
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 1000])
+def test_the_parts_in_which_is_counted_change_nothing(
+    at_once, rows, known, vocabulary, monkeypatch
+):
+    monkeypatch.setattr(references, "AT_ONCE", at_once)
+    again = References(rows, vocabulary)
+    assert torch.equal(again.unigram, known.unigram)
+    assert np.array_equal(again.pairs.toarray(), known.pairs.toarray())
 
 
 def test_no_masked_word_is_no_loss(known, rows, vocabulary):

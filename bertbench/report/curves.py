@@ -11,8 +11,8 @@ from bertbench.report.figures import FAINT, new_figure, save
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STROKES = ("-", "-.", ":")  # of a second and third round of colours
 MARKERS = {"continued": "s", "reset": "^"}  # by the words of the weights; a circle for all others
-DASHES = ((0, (6, 3)), (0, (2, 2)), (0, (8, 2, 2, 2)), (0, (1, 3)))  # of the unigram predictors
-KNOWN = {"unigram": "#4a5568", "bigram": "#9a6b3f"}  # predictors that no training made
+DASHES = ((0, (6, 3)), (0, (2, 2)), (0, (8, 2, 2, 2)), (0, (1, 3)))  # of the predictors, by letter
+KNOWN = {"unigram": "#4a5568", "bigram": "#8a94a6"}  # predictors that no training made
 LEGEND = 100  # characters of a name in one line
 
 

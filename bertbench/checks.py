@@ -18,7 +18,10 @@ SHARES = {  # settings of variants, and whether they must be above 0
     "packing.share": False,
     "packing.short": False,
     "objective.generator": True,
+    "embeddings.smoothing": True,
+    "embeddings.eigenvalues": False,
 }
+STATIC = "bertbench.models.families.static"  # the one architecture without layers
 # What only a training here reads; a ready-made encoder leaves it unread.
 PRETRAINING = ("objective", "masking", "packing", "corpus", "embeddings", "pretrain")
 SHAPE = ("depth", "width", "heads", "intermediate", "positions")
@@ -43,6 +46,9 @@ def check(values: Plain) -> None:
     encoder = values["model"]["architecture"]
     if encoder is not None and not values["weights"]["released"]:
         _check_encoder(encoder, values["task"]["max_length"], positions)
+        _check_layers(values)
+        for place in [place for place in SHARES if place.startswith("embeddings.")]:
+            _check_share(values, place)
     _check_metrics(values["task"])
 
 
@@ -104,6 +110,8 @@ def _check_least(values: Plain) -> None:
     least |= {f"pretrain.{name}": (pretrain[name], 1) for name in ("batch_size", "log_every")}
     least |= {"pretrain.evaluations": (pretrain["evaluations"], 0)}
     least |= {"pretrain.measured": (pretrain["measured"], 1)}
+    if isinstance(window := (values["embeddings"] or {}).get("window"), int):
+        least["embeddings.window"] = (window, 1)
     for name, (value, bound) in least.items():
         if value < bound:
             raise UserError(f"{name}={value} must be at least {bound}")
@@ -139,7 +147,7 @@ def _check_objective(objective: Plain | None, packing: Plain) -> None:
 def _check_share(values: Plain, place: str) -> None:
     """Check a share of a variant that has it, before anything is made for it."""
     group, _, name = place.partition(".")
-    value, open_below = values[group].get(name), SHARES[place]
+    value, open_below = (values[group] or {}).get(name), SHARES[place]
     if isinstance(value, int | float) and not (0 < value <= 1 or (value == 0 and not open_below)):
         raise UserError(f"{place}={value} must lie in {'(' if open_below else '['}0, 1]")
 
@@ -166,6 +174,32 @@ def _check_encoder(architecture: Plain, max_length: int, positions: int) -> None
     dropout = architecture.get("dropout", 0)
     if not 0 <= dropout < 1:
         raise UserError(f"model.architecture.dropout={dropout} must lie in [0, 1)")
+
+
+def _check_layers(values: Plain) -> None:
+    """Refuse encoders that nothing of a text could pass."""
+    name, depth = values["model"]["name"], values["scale"]["depth"]
+    if values["model"]["architecture"]["_target_"] != STATIC:
+        if depth == 0:
+            raise UserError(
+                f"scale.depth=0 leaves model={name} without layers: give it at least 1, or choose "
+                "model=wordvectors, which has none"
+            )
+        return
+    if depth:
+        raise UserError(
+            f"scale.depth={depth} gives layers to model={name}, which is vectors alone: choose "
+            "scale=static, or another model"
+        )
+    if values["embeddings"] is None and not values["weights"]["train"]:
+        raise UserError(
+            f"embeddings=random leaves model={name} without vectors: choose embeddings=cooccurrence"
+        )
+    if values["mode"].get("pooling", "mean") == "cls":
+        raise UserError(
+            f"mode.pooling=cls reads nothing of model={name}, whose [CLS] has no vector: choose "
+            "mode.pooling=mean"
+        )
 
 
 def _check_metrics(task: Plain) -> None:

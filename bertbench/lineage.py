@@ -84,7 +84,8 @@ def trace(values: Plain) -> Lineage:
         named = (model["released"] or {}).get(weights["source"], weights["source"])
         source = locate(named, recipe=recipe)
         _check_scale(source, scale, place=weights["source"])
-    corpus = _corpus(values) if source is None or weights["train"] else None
+    counted = values["embeddings"] is not None and weights["reset"]
+    corpus = _corpus(values) if source is None or weights["train"] or counted else None
     content = corpus.fingerprint if corpus is not None else None
     learns = weights["train"] and "teacher" in values["objective"]
     teacher_source, teacher = _teacher(values, source) if learns else (None, None)

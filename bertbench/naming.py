@@ -6,7 +6,7 @@ from bertbench.config import Plain
 
 
 def words(values: Plain, choices: dict[str, str]) -> dict[str, str]:
-    """Return model, weights, scale, objective, packing, masking, corpus, mode and task, if they matter.
+    """Return model, weights, scale, the parts of a training, corpus, mode and task, where they matter.
 
     Args:
         values: The resolved config.
@@ -45,5 +45,9 @@ def _masking(masking: Plain, choice: str) -> str:
 
 
 def _corpus(corpus: Plain, choice: str) -> str:
-    path = corpus.get("path")
-    return choice if path is None else f"{choice} {Path(path).name}"
+    """Say which files are read, and of several corpora each."""
+    if isinstance(parts := corpus.get("parts"), dict):
+        paths = [part.get("path") or name for name, part in parts.items()]
+    else:
+        paths = [path] if (path := corpus.get("path")) is not None else []
+    return " ".join([choice, " and ".join(Path(path).name for path in paths)]).strip()

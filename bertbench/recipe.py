@@ -263,5 +263,4 @@ def _teacher(
         folder, _ = _kept(lineage.teacher, means._replace(log=told))
     if folder is None:
         return {}
-    random = lineage.source is None
-    return {"teacher": begin_as_student(student, tokenizer, folder, random=random)}
+    return {"teacher": begin_as_student(student, tokenizer, folder, random=lineage.random)}

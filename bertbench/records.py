@@ -50,8 +50,8 @@ class RunRecord:
         metrics: By name, such as `test/accuracy`.
         chosen: What validation chose, by name (C, learning rate, epoch).
         cost: Seconds, milliseconds a text, parameters; by name.
-        pretraining: Held-out loss and accuracy beside the unigram predictor's, tokens, seconds; under
-            `intrinsic/` what is measured alike of each encoder.
+        pretraining: Held-out loss and accuracy beside those of the unigram and the bigram predictor, tokens,
+            seconds; under `intrinsic/` what is measured alike of each encoder.
         data: Fingerprint and sizes of the task.
         environment: Versions and machine.
         curve: What was measured on held-out documents during the pretraining, by step.

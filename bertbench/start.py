@@ -20,13 +20,14 @@ def begin_with_vectors(model: PreTrainedModel, vectors: np.ndarray) -> int:
     They are scaled to the spread of the random ones, so that nothing else of the recipe changes.
 
     Args:
-        model: Changed in place; its language-model head shares the embeddings.
+        model: Changed in place; its language-model head shares the embeddings. It may have more of them
+            than there are tokens, as some released ones do.
         vectors: float32, (V, D) with the D of its token embeddings; a row of zeros leaves a token as it was.
 
     Returns:
         How many tokens have a vector.
     """
-    weight = embedding_of(model)
+    weight = embedding_of(model)[: len(vectors)]
     found = torch.from_numpy(vectors)
     has_one = (found != 0).any(1)
     if not has_one.any():
@@ -42,9 +43,11 @@ def begin_at_frequencies(model: PreTrainedModel, log_probabilities: Tensor) -> N
 
     Args:
         model: Changed in place.
-        log_probabilities: (V,); special tokens, which are never predicted, get the lowest of the others.
+        log_probabilities: (V,); special tokens, which are never predicted, get the lowest of the others, and
+            so do entries of the model beyond V.
     """
     decoder = model.get_output_embeddings()
     assert isinstance(decoder, nn.Linear)
     lowest = log_probabilities[log_probabilities.isfinite()].min()
-    decoder.bias.copy_(log_probabilities.clamp(min=lowest))
+    decoder.bias.fill_(lowest.item())
+    decoder.bias[: len(log_probabilities)].copy_(log_probabilities.clamp(min=lowest))

@@ -4,9 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from bertbench.data import cooccurrence
+from bertbench.data import excerpts as excerpting
 from bertbench.data.cooccurrence import factors, near, ppmi
+from bertbench.data.excerpts import excerpts
 from bertbench.errors import UserError
 from bertbench.types import Tokens, Vocabulary
 
@@ -83,19 +86,61 @@ def test_the_information_is_that_of_the_formula(tokens, smoothing):
     np.testing.assert_allclose(found, slow_ppmi(counts.toarray(), smoothing), atol=1e-6)
 
 
-def test_the_factors_are_those_of_a_dense_decomposition(tokens):
-    """Up to signs: their inner products are the same."""
+def test_neighbours_do_not_reach_into_the_next_document():
+    """One document of four tokens, or two of two: the pair across the border is lost."""
+    whole, halves = corpus([[5, 6, 7, 8]]), corpus([[5, 6]], [[7, 8]])
+    found = [near(t, np.arange(len(texts(t))), VOCABULARY, window=1) for t in (whole, halves)]
+    assert [counts[6, 7] for counts in found] == [1, 0]
+    assert [counts[5, 6] for counts in found] == [counts[7, 8] for counts in found] == [1, 1]
+
+
+def test_a_special_token_counts_as_distance_but_not_as_neighbour():
+    found = near(corpus([[5, 4, 6]]), np.arange(1), VOCABULARY, window=2)
+    assert found[5, 6] == found[6, 5] == 0.5  # two apart
+    assert found.sum() == 1
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_the_factors_are_those_of_a_dense_decomposition(tokens, power):
+    """Up to signs: their inner products are the same. With power 1 they are those of the matrix's rows."""
     information = ppmi(near(tokens, np.arange(60), VOCABULARY, window=3), smoothing=0.75).toarray()
     left, sizes, _ = np.linalg.svd(information)
-    wanted = left[:, :25] * np.sqrt(sizes[:25])
-    found = factors(tokens, np.arange(60), VOCABULARY, width=25, **SETTINGS)
+    assert sizes[24] > 1.001 * sizes[25]  # or the best approximation is not one
+    wanted = left[:, :25] * sizes[:25] ** power
+    settings = SETTINGS | {"eigenvalues": power}
+    found = factors(tokens, np.arange(60), VOCABULARY, width=25, **settings)
     np.testing.assert_allclose(found @ found.T, wanted @ wanted.T, atol=1e-3)
+
+
+def test_factors_and_their_contexts_are_the_best_approximation(tokens):
+    """No matrix of that rank is nearer: Eckart and Young (1936)."""
+    information = ppmi(near(tokens, np.arange(60), VOCABULARY, window=3), smoothing=0.75).toarray()
+    whole = SETTINGS | {"eigenvalues": 0.0}  # the left singular vectors alone
+    basis = factors(tokens, np.arange(60), VOCABULARY, width=10, **whole)
+    missed = np.linalg.norm(information - basis @ (basis.T @ information))
+    sizes = np.linalg.svd(information, compute_uv=False)
+    assert missed == pytest.approx(np.sqrt((sizes[10:] ** 2).sum()), rel=1e-3)
 
 
 def test_the_same_corpus_gives_the_same_bytes(tokens):
     first, second = (factors(tokens, np.arange(60), VOCABULARY, width=8, **SETTINGS) for _ in "ab")
     assert first.dtype == np.float32
     assert first.tobytes() == second.tobytes()
+
+
+def test_the_number_of_threads_changes_no_bit():
+    """Large enough for the linear algebra to share it out among threads."""
+    draw, size = np.random.default_rng(0), 500
+    weights = 1 / np.arange(1, size - 4)
+    documents = [
+        [(draw.choice(size - 5, 60, p=weights / weights.sum()) + 5).tolist()] for _ in range(500)
+    ]
+    tokens, vocabulary = corpus(*documents), VOCABULARY._replace(size=size)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(limits=threads, user_api="blas"):
+            found.append(factors(tokens, np.arange(500), vocabulary, width=64, **SETTINGS))
+    assert found[0].tobytes() == found[1].tobytes()
 
 
 def test_special_and_unseen_tokens_have_no_vector(tokens):
@@ -131,6 +176,18 @@ def test_of_a_large_corpus_a_part_is_counted(tokens, monkeypatch):
     monkeypatch.setattr(cooccurrence, "MOST", len(tokens.ids) // 4)
     part = near(tokens, np.arange(60), VOCABULARY, window=3).sum()
     assert 0.15 < part / whole < 0.4
+
+
+def test_what_is_counted_are_the_excerpts(tokens, monkeypatch):
+    """Also where a corpus is small: of a document that is long its beginning."""
+    monkeypatch.setattr(excerpting, "LONGEST", 12)
+    monkeypatch.setattr(cooccurrence, "MOST", len(tokens.ids))
+    chosen = np.arange(60)
+    some, parts = excerpts(tokens, chosen, len(tokens.ids))
+    assert len(parts) == 60
+    found = near(tokens, chosen, VOCABULARY, window=3).toarray()
+    np.testing.assert_allclose(found, slow_near(some, parts, 3), rtol=1e-12)
+    assert found.sum() < slow_near(tokens, chosen, 3).sum()
 
 
 def test_a_corpus_of_single_words_has_no_vectors():

@@ -19,6 +19,7 @@ from bertbench.config import build
 from bertbench.errors import UserError
 from bertbench.models import checkpoint, families, released
 from bertbench.models.encoder import Encoder, LanguageModel, count_parameters, positions
+from bertbench.models.seal import CHECKSUMS
 from bertbench.types import Vocabulary
 
 ARCHITECTURES = {}
@@ -468,7 +469,11 @@ def test_every_package_of_the_config_is_known():
         for source in yaml.safe_load(path.read_text())["model"].get("released", {}).values()
         if source.startswith(released.PACKAGE)
     ]
-    assert {s.removeprefix(released.PACKAGE) for s in sources} == set(released.KNOWN_PACKAGES)
+    others = {s for s in sources if not s.startswith(f"{released.PACKAGE}bertbench/")}
+    assert {s.removeprefix(released.PACKAGE) for s in others} == set(released.KNOWN_PACKAGES)
+    for own in set(sources) - others:  # its version is this one, its checksums lie beside it
+        inside = released.locate(own, recipe="")
+        assert json.loads((inside / CHECKSUMS).read_text())["model.safetensors"]
 
 
 def test_a_local_folder_is_itself(folder, monkeypatch):

@@ -223,3 +223,37 @@ def test_a_shipped_encoder_is_made_again_by_its_command(tmp_path, monkeypatch, c
         math.isclose(a, b, rel_tol=1e-3) for (_, a), (_, b) in zip(losses, wanted, strict=True)
     )
     assert np.isfinite([loss for _, loss in losses]).all()
+
+
+every_shipped = pytest.mark.parametrize(
+    "folder", sorted(p for p in SHIPPED.iterdir() if p.is_dir()), ids=lambda p: p.name
+)
+
+
+@every_shipped
+def test_a_shipped_encoder_is_whole_and_its_card_says_what_is_in_its_record(folder):
+    assert locate(f"package:bertbench/weights/{folder.name}", recipe="x") == folder
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    assert about["key"] == fingerprint(about["recipe"])
+    assert about["about"]  # corpus and licences
+    text, before_use = (folder / CARD).read_text(encoding="utf-8"), card(about, [])
+    assert text.startswith(before_use[: before_use.index("## Limits")].rstrip())
+    assert checkpoint.load(folder).config.hidden_size == about["recipe"]["shape"]["width"]
+
+
+@every_shipped
+def test_a_shipped_encoder_knows_more_than_words_and_uses_both_sides(folder):
+    """Three times the unigram predictor's accuracy; the context table beyond its 95 % intervals."""
+    stats = json.loads((folder / ABOUT).read_text(encoding="utf-8"))["stats"]
+    assert stats["heldout_accuracy"] > 3 * stats["unigram_accuracy"]
+    assert stats["heldout_loss"] < stats["bigram_loss"]
+    words = stats["intrinsic/context_words"]
+    names = ("full", "left", "right", "none")
+    means = {name: stats[f"intrinsic/context_{name}"] for name in names}
+    margins = {name: 1.96 * math.sqrt(m * (1 - m) / words) for name, m in means.items()}
+    for name in names[1:]:
+        assert means["full"] - margins["full"] > means[name] + margins[name]
+
+
+def test_the_shipped_encoders_are_small():
+    assert sum(p.stat().st_size for p in SHIPPED.rglob("*") if p.is_file()) < 60 * 2**20

@@ -7,13 +7,17 @@ import pytest
 import torch
 import toy
 from conftest import SHAPE
+from test_cli import bertbench, refused
 
 from bertbench import tokenizer as tokenizers
 from bertbench.beginning import begin
 from bertbench.config import build
 from bertbench.corpora import provide_documents, provide_vectors
 from bertbench.data.corpus import joined
+from bertbench.data.encoding import Encoding
 from bertbench.errors import UserError
+from bertbench.inspection.provision import encoder_of
+from bertbench.inspection.subjects import Subject
 from bertbench.models import checkpoint, families
 from bertbench.models.encoder import Encoder, LanguageModel
 from bertbench.models.heads import Pooling
@@ -21,6 +25,8 @@ from bertbench.naming import words
 from bertbench.plan import make_plan
 from bertbench.progress import Checkpoints
 from bertbench.recipe import provide_encoder
+from bertbench.report.rows import label
+from bertbench.run import execute
 from bertbench.start import begin_at_frequencies, begin_with_vectors, embedding_of
 from bertbench.store import Store
 
@@ -87,6 +93,21 @@ def test_a_model_that_sees_nothing_predicts_frequencies(family, vocabulary):
     assert (said[:, ~ordinary] <= said[:, ordinary].min()).all()
 
 
+@every_family
+def test_entries_of_a_model_that_the_tokenizer_lacks_are_left(family, vocabulary):
+    """Released models may have more embeddings than their tokenizer has entries."""
+    model = model_of(family, vocabulary._replace(size=vocabulary.size + 8))
+    before = embedding_of(model).clone()
+    vectors = vectors_for(model, np.arange(10, 60))[: vocabulary.size]
+    assert begin_with_vectors(model, vectors) == 50
+    assert torch.equal(embedding_of(model)[vocabulary.size :], before[vocabulary.size :])
+    wanted = torch.arange(1.0, vocabulary.size + 1).log()
+    begin_at_frequencies(model, wanted)
+    bias = model.get_output_embeddings().bias
+    torch.testing.assert_close(bias[: vocabulary.size], wanted)
+    assert (bias[vocabulary.size :] == wanted.min()).all()
+
+
 def begun(config):
     """Return lineage, store, and the model before any training."""
     lineage, store = make_plan(config, {}).lineage, Store(Path(config["runtime"]["store"]))
@@ -107,6 +128,38 @@ def test_an_encoder_begins_as_the_vectors_of_the_training_documents(values, weig
     known = vectors.any(1)
     ratio = embedding_of(model)[known].detach().numpy() / vectors[known]
     assert np.allclose(ratio, np.median(ratio), rtol=1e-2)
+
+
+def test_inspection_looks_at_the_encoder_of_the_run(values, compute):
+    config = values("mode=frozen", "model=scratch", COUNTED)
+    lineage = make_plan(config, {}).lineage
+    store = Store(Path(config["runtime"]["store"]))
+    folder = provide_encoder(lineage, store, compute, lambda *_: None, Checkpoints()).folder
+    said = []
+    model, _, about = encoder_of(Subject("scratch", [], lineage, store), said.append)
+    assert about.startswith("static vectors of the corpus")
+    of_run = checkpoint.load(folder).state_dict()
+    assert all(torch.equal(weight, of_run[name]) for name, weight in model.state_dict().items())
+
+
+def test_a_run_says_what_its_encoder_began_as_and_repeats_to_the_bit(values, tmp_path):
+    """Vectors and frequencies, from the config to the row of a sheet."""
+    config = values(
+        "mode=frozen", "model=roberta", COUNTED, "pretrain.frequencies=true", "tracking=none"
+    )
+    choices = {"weights": "pretrain", "scale": "tiny", "objective": "mlm", "masking": "dynamic"}
+    found = []
+    for place in ("a", "b"):
+        runtime = config["runtime"] | {"store": str(tmp_path / place)}
+        plan = make_plan(config | {"runtime": runtime}, choices | {"embeddings": "cooccurrence"})
+        found.append(execute(plan, overrides=[], sweep="s").record)
+    first, second = found
+    assert (first.metrics, first.pretraining["heldout_loss"]) == (
+        second.metrics,
+        second.pretraining["heldout_loss"],
+    )
+    assert first.science["encoder"]["pretrain"]["frequencies"] is True
+    assert label(first) == "roberta tiny pretrain mlm/dynamic cooccurrence · frozen"
 
 
 def test_ready_made_weights_keep_their_embeddings_and_their_bias(
@@ -154,6 +207,64 @@ def test_static_vectors_are_averaged_whatever_the_order_of_words(values):
     )
 
 
+def test_frozen_features_are_the_mean_of_the_ordinary_tokens(values):
+    """Up to a factor, for [CLS] and [SEP] count in the mean, and have nothing to add."""
+    *_, model, tokenizer = begun(values("model=wordvectors", "scale.depth=0"))
+    pooling = Pooling(Encoder(model.base_model), pooling="mean", layer=-1).eval()
+    texts = ["the coach said the band was new", "a goal", "the band"]
+    encoding = Encoding(tokenizer, max_length=32, long_text="head", positions=64)
+    windows = encoding.collate(encoding.encode(texts))
+    special = torch.tensor(tokenizers.vocabulary(tokenizer).special)
+    with torch.no_grad():
+        found = pooling(windows)  # (T, D)
+        normed = model.base_model.embeddings.LayerNorm(embedding_of(model))  # (V, D)
+    for text, ids, mask in zip(found, windows.ids, windows.attention_mask, strict=True):
+        ordinary = ids[mask.bool() & ~torch.isin(ids, special)]
+        wanted = normed[ordinary].mean(0)
+        torch.testing.assert_close(text * mask.sum() / len(ordinary), wanted, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("mode", ["frozen", "full"])
+def test_static_vectors_learn_the_topics_of_the_toy_task(mode, values):
+    """Its topics are told by single words."""
+    config = values("model=wordvectors", "scale.depth=0", f"mode={mode}", "tracking=none")
+    choices = {"weights": "random", "scale": "static", "embeddings": "cooccurrence"}
+    record = execute(make_plan(config, choices), overrides=[], sweep="s").record
+    assert record.metrics["test/accuracy"] > 0.9
+    assert label(record) == f"wordvectors static cooccurrence · {mode}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ("scale.depth=0", "scale.depth=0 leaves model=bert without layers"),
+        ("model=scratch scale.depth=0", "scale.depth=0 leaves model=scratch without layers"),
+        ("model=wordvectors", "scale.depth=2 gives layers to model=wordvectors"),
+        (
+            "model=wordvectors scale.depth=0 embeddings=random",
+            "embeddings=random leaves model=wordvectors without vectors",
+        ),
+        (
+            "model=wordvectors scale.depth=0 mode.pooling=cls",
+            "mode.pooling=cls reads nothing of model=wordvectors",
+        ),
+        ("model=scratch embeddings=cooccurrence embeddings.window=0", "embeddings.window=0 must"),
+        (
+            "embeddings=cooccurrence embeddings.smoothing=0",
+            r"embeddings.smoothing=0 must lie in \(0, 1\]",
+        ),
+        (
+            "embeddings=cooccurrence embeddings.eigenvalues=2",
+            r"embeddings.eigenvalues=2 must lie in \[0, 1\]",
+        ),
+    ],
+)
+def test_what_cannot_tell_texts_apart_is_refused_before_anything_is_read(overrides, told, values):
+    with pytest.raises(UserError, match=told) as caught:
+        make_plan(values(*overrides.split()), {})
+    assert "\n" not in str(caught.value)
+
+
 def test_an_untrained_encoder_is_named_by_what_it_begins_as(values):
     choices = {
         "weights": "random",
@@ -193,8 +304,44 @@ def test_a_joined_corpus_is_named_by_its_parts_and_their_order():
 
 @pytest.mark.parametrize(
     ("parts", "told"),
-    [({}, "corpus.parts is empty"), ({"odd": {"_target_": "toy.task"}}, "corpus.parts.odd")],
+    [
+        ({}, "corpus.parts is empty"),
+        ({"odd": {"_target_": "toy.task"}}, "corpus.parts.odd"),
+        ({"odd": None}, "corpus.parts.odd=None .* leave it out with ~corpus.parts.odd"),
+        ({"odd": {"path": "x"}}, "corpus.parts.odd=.*give it a _target_"),
+        (
+            {"own": {"_target_": "bertbench.data.files.corpus", "path": "nothing.txt"}},
+            "corpus.parts.own: corpus.path=nothing.txt",
+        ),
+        ({"odd": TOY | {"more": 1}}, "corpus.parts.odd: toy.corpus cannot be made"),
+    ],
 )
 def test_parts_that_are_no_corpora_are_named(parts, told):
     with pytest.raises(UserError, match=told):
         joined(parts)
+
+
+def test_a_joined_corpus_is_called_by_its_files_and_parts(values):
+    part = {
+        "_target_": "bertbench.data.files.corpus",
+        "path": "folder/texts.jsonl",
+        "text": "text",
+    }
+    config = values("model=roberta") | {
+        "corpus": {"_target_": "bertbench.data.corpus.joined", "parts": {"own": part, "bbc": TOY}}
+    }
+    assert words(config, {"corpus": "joined"})["corpus"] == "joined texts.jsonl and bbc"
+    assert words(config | {"corpus": part}, {"corpus": "files"})["corpus"] == "files texts.jsonl"
+    assert words(config | {"corpus": TOY}, {"corpus": "bbc"})["corpus"] == "bbc"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ([], "corpus.parts.own.path has no default: set it with corpus.parts.own.path=..."),
+        (["corpus.parts.own.path=nothing.txt"], "corpus.parts.own: corpus.path=nothing.txt"),
+    ],
+)
+def test_a_part_without_its_path_is_one_sentence_with_code_2(more, told, tmp_path):
+    said = bertbench(tmp_path, "model=roberta", "weights=pretrain", "corpus=joined", *more)
+    refused(said, told)

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
 
 from bertbench.data.excerpts import excerpts
 from bertbench.data.mapped import release
 from bertbench.errors import UserError
 from bertbench.types import Tokens, Vocabulary
 
-MOST = 2**24  # tokens that are counted, evenly spread over the corpus
-AT_ONCE = 2**20  # tokens whose neighbours are counted at once
+MOST = 2**24  # tokens that are counted, about; see `excerpts` for which
+AT_ONCE = 2**20  # tokens whose neighbours are counted at once, or one document
 ITERATIONS = 4  # of the randomised decomposition
 
 
@@ -30,11 +31,12 @@ def factors(
     """Factorise how much more often tokens stand near each other than chance would have it.
 
     Positive pointwise mutual information, decomposed: Levy and Goldberg (2014), "Neural word embedding as
-    implicit matrix factorization", section 5; smoothed contexts, weights by distance and the power of
-    the eigenvalues: Levy, Goldberg and Dagan (2015), https://aclanthology.org/Q15-1016, section 3.
+    implicit matrix factorization", section 4.2; weights by distance, smoothed contexts and the power of
+    the eigenvalues: Levy, Goldberg and Dagan (2015), https://aclanthology.org/Q15-1016, sections 3.1 to 3.3.
 
     Args:
-        tokens: The corpus; may be memory-mapped. Of one with more than MOST tokens a part is counted.
+        tokens: The corpus; may be memory-mapped. What is counted are `excerpts` of MOST tokens: a part of
+            one with more, or with very many documents, and the beginnings of documents that are long.
         documents: int64: which of its documents are read.
         vocabulary: Says which ids are special.
         width: D, numbers of a vector.
@@ -44,7 +46,8 @@ def factors(
         seed: Of the randomised decomposition.
 
     Returns:
-        float32, (V, D); rows of special tokens, and of those that never stand near another, are zero.
+        float32, (V, D); rows of special tokens, and of those that stand near no other more often than
+        chance would have it, are zero. The same bits whatever the number of threads.
 
     Raises:
         UserError: A setting is out of its range.
@@ -52,7 +55,8 @@ def factors(
     _check(window=window, smoothing=smoothing, eigenvalues=eigenvalues)
     information = ppmi(near(tokens, documents, vocabulary, window=window), smoothing=smoothing)
     rank = min(width, vocabulary.size)
-    left, sizes, _ = randomized_svd(information, rank, n_iter=ITERATIONS, random_state=seed)  # pyright: ignore[reportArgumentType]
+    with threadpool_limits(limits=1, user_api="blas"):  # which add in another order than one does
+        left, sizes, _ = randomized_svd(information, rank, n_iter=ITERATIONS, random_state=seed)  # pyright: ignore[reportArgumentType]
     vectors = np.zeros((vocabulary.size, width), dtype=np.float32)
     vectors[:, :rank] = left * sizes**eigenvalues
     vectors[np.diff(information.indptr) == 0] = 0  # else the dust of the decomposition
@@ -87,7 +91,7 @@ def near(
 def ppmi(counts: sparse.csr_matrix, *, smoothing: float) -> sparse.csr_matrix:
     """Return max(0, log P(a, b) / (P(a) P'(b))) of counts (V, V), where P' is smoothed.
 
-    Source: Levy, Goldberg and Dagan (2015), sections 2 and 3.2.
+    Source: Levy, Goldberg and Dagan (2015), sections 2.1 and 3.2.
     """
     found = counts.tocoo()
     total = found.data.sum()

@@ -60,19 +60,30 @@ def joined(parts: dict[str, dict[str, Any]]) -> Corpus:
         parts: The settings of each, with its `_target_`.
 
     Raises:
-        UserError: There is no part, or one is no corpus.
+        UserError: There is no part, or one is no corpus; names the part.
     """
     if not parts:
         raise UserError("corpus.parts is empty: name at least one corpus under it")
-    found = [
-        as_corpus(build(settings), f"corpus.parts.{name}") for name, settings in parts.items()
-    ]
+    found = [_part(f"corpus.parts.{name}", settings) for name, settings in parts.items()]
 
     def read() -> Iterator[str]:
         return chain.from_iterable(corpus.read() for corpus in found)
 
     place = " and ".join(corpus.place for corpus in found)
     return Corpus(read, fingerprint([corpus.fingerprint for corpus in found]), place)
+
+
+def _part(place: str, settings: object) -> Corpus:
+    if not isinstance(settings, dict) or "_target_" not in settings:
+        raise UserError(
+            f"{place}={settings} says of no corpus how it is read: give it a _target_, or leave it out with "
+            f"~{place}"
+        )
+    try:
+        value = build(settings)
+    except UserError as error:  # it speaks of `corpus`, of which there are several
+        raise UserError(f"{place}: {error}") from error
+    return as_corpus(value, place)
 
 
 def document(value: object, column: str, source: str, unit: str, number: int) -> str:

@@ -65,7 +65,8 @@ def encoder_of(subject: Subject, say: Say) -> tuple[PreTrainedModel, PreTrainedT
     read = _announced(subject, f"reading the corpus for {subject.name}", say)
     model, tokenizer = begin(read, store)
     if lineage.embeddings is not None:
-        return model, tokenizer, "static vectors of the corpus, all else random"
+        about = "static vectors of the corpus, all else random, so its predictions mean nothing"
+        return model, tokenizer, about
     return model, tokenizer, "random, so its predictions mean nothing"
 
 

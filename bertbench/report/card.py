@@ -46,7 +46,7 @@ def _summary(about: Plain, stats: dict[str, float]) -> list[str]:
     masking, optim = training["masking"], training["optim"]
     views = masking.get("views")
     masks = "new masks every epoch" if views is None else f"{views} masks a row"
-    objective, packing = _last(training["objective"]), _last(training["packing"])
+    objective, packing = _objective(training["objective"]), _last(training["packing"])
     start = "co-occurrence vectors" if "embeddings" in recipe else "random weights"
     teacher = stats.get("teacher_tokens")
     taught = "" if teacher is None else f" (its teacher read {teacher:,.0f} before)"
@@ -60,6 +60,17 @@ def _summary(about: Plain, stats: dict[str, float]) -> list[str]:
         f"- peak learning rate {optim['lr']}, dropout {recipe['architecture'].get('dropout', 0)}; token "
         f"embeddings began as {start}",
     ]
+
+
+def _objective(settings: Plain) -> str:
+    """Name an objective, and what it was set to."""
+    told = [
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in settings.items()
+        if name not in ("_target_", "teacher")
+    ]
+    beside = f" ({', '.join(told)})" if told else ""
+    return f"{_last(settings)}{beside}"
 
 
 def _last(settings: Plain) -> str:

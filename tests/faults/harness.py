@@ -16,7 +16,7 @@ TESTS = Path(__file__).parents[1]
 # Six runs and their baselines: one encoder, two ways to use it, three seeds. Half a second a part.
 SETTINGS = [
     "task.name=toy", "task.source._target_=toy.task", "task.max_length=32",
-    "corpus._target_=toy.corpus", "model.tokenizer.vocab_size=120",
+    "weights=pretrain", "corpus._target_=toy.corpus", "model.tokenizer.vocab_size=120",
     "scale.depth=2", "scale.width=32", "scale.intermediate=64", "scale.positions=64",
     "pretrain.length=32", "pretrain.batch_size=8", "pretrain.tokens=25_000", "pretrain.log_every=5",
     "mode.pooling=mean", "runtime.checkpoint_seconds=0.2",

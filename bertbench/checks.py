@@ -63,16 +63,20 @@ def check_read(overrides: Sequence[str], values: Plain) -> None:
         UserError: Names the first such override.
     """
     weights = values["weights"]
-    names = [word.partition("=")[0].lstrip("+~") for word in overrides]
-    chosen = any(name.partition(".")[0] == "weights" for name in names)
-    if chosen or weights["train"] or not weights["released"]:
+    groups = [group_of(word) for word in overrides]
+    if "weights" in groups or weights["train"] or not weights["released"]:
         return
-    for name, word in zip(names, overrides, strict=True):
-        if name.partition(".")[0].partition("@")[0] in PRETRAINING:
+    for group, word in zip(groups, overrides, strict=True):
+        if group in PRETRAINING:
             raise UserError(
                 f"{word} is a setting of a pretraining, but model={values['model']['name']} has ready-made "
                 "weights: add weights=pretrain to train it, or weights=released to leave the setting unread"
             )
+
+
+def group_of(override: str) -> str:
+    """Return the group that an override speaks of: `pretrain` of `pretrain.tokens=1000`."""
+    return re.split(r"[=.@]", override.lstrip("+~"), maxsplit=1)[0]
 
 
 def check_name(name: str, place: str) -> None:

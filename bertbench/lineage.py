@@ -209,15 +209,10 @@ def _teacher(values: Plain, source: Path | None) -> tuple[Path | None, Lineage |
             f"weights.source={values['weights']['source']} brings a tokenizer that a teacher made here "
             "would not have: name a teacher that has it with objective.teacher=PATH"
         )
-    recipe = composed([f"model={TEACHER}"])
+    recipe = composed([f"model={TEACHER}", "weights=pretrain"])
     model = recipe["model"] | {"tokenizer": values["model"]["tokenizer"]}
     groups = {name: recipe[name] for name in ("objective", "masking", "packing")}
-    weights = values["weights"] | {
-        "released": False,
-        "source": None,
-        "train": True,
-        "reset": False,
-    }
+    weights = recipe["weights"]
     return None, trace(values | groups | {"model": model, "weights": weights})
 
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from bertbench.data.batching import CorpusBatches
 from bertbench.pretrain import PLATEAU_NATS, Schedule
+from bertbench.references import in_words
 from bertbench.runtime import Compute, seeded
 from bertbench.types import Rows, Vocabulary
 
@@ -77,7 +78,7 @@ def conclude(found: dict[str, float], *, title: str) -> None:
     """
     if "heldout_loss" not in found:
         return
-    mine, bigram, unigram = (_said(found, name) for name in ("heldout", "bigram", "unigram"))
+    mine, bigram, unigram = (in_words(found, name) for name in ("heldout", "bigram", "unigram"))
     logger.info(
         "%s on held-out text: %s; the bigram predictor %s; the unigram predictor %s",
         title,
@@ -102,7 +103,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} seconds"
     minutes = seconds / 60
     return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
-
-
-def _said(found: dict[str, float], name: str) -> str:
-    return f"{found[f'{name}_loss']:.2f} nats ({found[f'{name}_accuracy']:.1%} right)"

@@ -15,7 +15,7 @@ from bertbench.loop import train
 from bertbench.masking.token import evaluation_masking
 from bertbench.optim import Recipe, adamw
 from bertbench.progress import Checkpoints, Progress, Stateful
-from bertbench.references import References
+from bertbench.references import References, in_words
 from bertbench.runtime import Compute, seeded
 from bertbench.tally import Tally
 from bertbench.types import Batch, Log, Masked, Rows, Vocabulary
@@ -220,8 +220,5 @@ def _say_what_to_beat(
     for _, _, masked in _masked(heldout, chosen, vocabulary, AT_ONCE):
         _add(sums, references.tally(masked))
     means = {name: total / max(count, 1) for name, (total, count) in sums.items()}
-    said = (
-        f"{known} {means[f'{known}_loss']:.2f} nats ({means[f'{known}_accuracy']:.1%} right)"
-        for known in KNOWN
-    )
-    logger.info("to beat on held-out text: %s", "; ".join(said))
+    said = "; ".join(f"{known} {in_words(means, known)}" for known in KNOWN)
+    logger.info("to beat on held-out text: %s", said)

@@ -216,6 +216,29 @@ def _check_words(masking: object, card: Plain) -> None:
         )
 
 
+def _teacher(
+    lineage: Lineage,
+    means: Means,
+    student: LanguageModel,
+    tokenizer: PreTrainedTokenizerBase,
+) -> dict[str, LanguageModel]:
+    """Return the teacher of a lineage that has one, trained first where it is made here."""
+    folder = lineage.teacher_source
+    if lineage.teacher is not None:
+        if not means.store.has("encoder", lineage.teacher.encoder):
+            logger.info(
+                "the teacher %s is not in the store: it is trained first", lineage.teacher.title
+            )
+
+        def told(values: dict[str, float], step: int) -> None:
+            means.log({f"teacher/{name}": value for name, value in values.items()}, step)
+
+        folder, _ = _kept(lineage.teacher, means._replace(log=told))
+    if folder is None:
+        return {}
+    return {"teacher": begin_as_student(student, tokenizer, folder, random=lineage.random)}
+
+
 def _measured(lineage: Lineage, store: Store, compute: Compute, folder: Path) -> dict[str, float]:
     """Return what is measured of a pretrained encoder, under `intrinsic/`."""
     assert lineage.intrinsic is not None
@@ -241,26 +264,3 @@ def _measured(lineage: Lineage, store: Store, compute: Compute, folder: Path) ->
     entry = store.entry("intrinsic", lineage.intrinsic, make)
     found = json.loads((entry / MEASURES).read_text(encoding="utf-8"))
     return {f"intrinsic/{name}": value for name, value in found.items()}
-
-
-def _teacher(
-    lineage: Lineage,
-    means: Means,
-    student: LanguageModel,
-    tokenizer: PreTrainedTokenizerBase,
-) -> dict[str, LanguageModel]:
-    """Return the teacher of a lineage that has one, trained first where it is made here."""
-    folder = lineage.teacher_source
-    if lineage.teacher is not None:
-        if not means.store.has("encoder", lineage.teacher.encoder):
-            logger.info(
-                "the teacher %s is not in the store: it is trained first", lineage.teacher.title
-            )
-
-        def told(values: dict[str, float], step: int) -> None:
-            means.log({f"teacher/{name}": value for name, value in values.items()}, step)
-
-        folder, _ = _kept(lineage.teacher, means._replace(log=told))
-    if folder is None:
-        return {}
-    return {"teacher": begin_as_student(student, tokenizer, folder, random=lineage.random)}

@@ -9,6 +9,7 @@ from typing import Any
 
 from bertbench.errors import UserError
 
+RECORDS = "records.jsonl"  # of a sheet: one a line
 SCHEMA = 1  # raised when a field changes its meaning; older records still load
 
 # What each stage makes, by version: raise a number when the same settings would give other results.

@@ -77,6 +77,16 @@ class References:
         }
 
 
+def in_words(found: dict[str, float], name: str) -> str:
+    """Say the loss and the accuracy of one predictor.
+
+    Args:
+        found: `X_loss`, nats a predicted token, and `X_accuracy` of each predictor X.
+        name: Which.
+    """
+    return f"{found[f'{name}_loss']:.2f} nats ({found[f'{name}_accuracy']:.1%} right)"
+
+
 def unigram_log_probabilities(rows: Rows, vocabulary: Vocabulary) -> Tensor:
     """Return log-probabilities (V,) of ordinary ids by their count in `rows`, plus one each."""
     counts = np.ones(vocabulary.size)

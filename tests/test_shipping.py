@@ -19,7 +19,8 @@ from bertbench.errors import UserError
 from bertbench.models import checkpoint
 from bertbench.models.packaging import pack
 from bertbench.models.released import identity, locate
-from bertbench.models.seal import ABOUT, CARD, CHECKSUMS, WEIGHTS, seal, verify
+from bertbench.models.safety import WEIGHTS
+from bertbench.models.seal import ABOUT, CARD, CHECKSUMS, seal, verify
 from bertbench.plan import make_plan
 from bertbench.progress import Checkpoints
 from bertbench.recipe import provide_encoder

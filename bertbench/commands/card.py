@@ -8,10 +8,8 @@ from bertbench.errors import UserError
 from bertbench.models.released import identity
 from bertbench.models.safety import checked
 from bertbench.models.seal import ABOUT, CARD
-from bertbench.records import RunRecord
+from bertbench.records import RECORDS, RunRecord
 from bertbench.report.card import card
-
-RECORDS = "records.jsonl"
 
 
 def main(arguments: list[str]) -> int:

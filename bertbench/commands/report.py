@@ -12,6 +12,7 @@ import pandas as pd
 from bertbench.checks import check_name
 from bertbench.errors import UserError
 from bertbench.locks import locked
+from bertbench.records import RECORDS
 from bertbench.report.collect import Evidence, collect
 from bertbench.report.curves import pretraining_figure
 from bertbench.report.figures import comparison_figure
@@ -130,6 +131,6 @@ def _contents(name: str) -> dict[str, list[str]]:
 def _write_raw(evidence: list[Evidence], folder: Path) -> None:
     """Keep what the sheet was made of, so that the folder stands alone."""
     lines = [json.dumps(json.loads(e.record.to_json()), sort_keys=True) for e in evidence]
-    (folder / "records.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / RECORDS).write_text("\n".join(lines) + "\n", encoding="utf-8")
     frames = [e.predictions.assign(key=e.record.key) for e in evidence]
     pd.concat(frames, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertbench.checks import check
+from bertbench.checks import check, group_of
 from bertbench.config import Plain, check_types, composed
 from bertbench.errors import UserError
 from bertbench.lineage import Lineage, trace
@@ -48,7 +48,7 @@ def find(name: str | None, overrides: list[str], *, pretraining: bool = False) -
         UserError: A setting cannot be used, or the model has no encoder.
     """
     given = [*overrides, *([f"model={name}"] if name is not None else [])]
-    if pretraining and not any(word.startswith("weights") for word in given):
+    if pretraining and "weights" not in map(group_of, given):
         given.append("weights=pretrain")
     values = composed(given)
     check_types(values, composed([word for word in given if _chooses(word)]))

@@ -19,6 +19,7 @@ from bertbench.models import pairs as pair_heads
 from bertbench.runtime import seeded
 from bertbench.types import Vocabulary
 
+SPREAD = 0.02  # of static vectors before the norm: any does
 PAIR_FAMILIES = ("bert", "albert")  # whose pretraining class has a pair head
 
 
@@ -124,18 +125,9 @@ def static(shape: Shape, vocabulary: Vocabulary) -> BertConfig:
     """Static vectors: embeddings without layers, positions or segments that tell; normed to one length.
 
     Without layers all embeddings begin at zero (see `initialise`), so that special tokens and positions
-    add nothing to a mean of the vectors that `embeddings` brings.
+    add nothing to a mean of the vectors that `embeddings` brings, whose spread the norm takes away.
     """
-    return BertConfig(
-        vocab_size=vocabulary.size,
-        hidden_size=shape.width,
-        num_hidden_layers=shape.depth,
-        num_attention_heads=shape.heads,
-        intermediate_size=shape.intermediate,
-        max_position_embeddings=shape.positions,
-        hidden_dropout_prob=0.0,
-        pad_token_id=vocabulary.pad,
-    )
+    return bert(shape, vocabulary, dropout=0.0, initializer_range=SPREAD)
 
 
 def initialise(config: PreTrainedConfig, *, seed: int, pairs: bool = False) -> PreTrainedModel:

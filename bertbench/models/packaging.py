@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from bertbench.models.released import BESIDE
-from bertbench.models.seal import WEIGHTS
+from bertbench.models.safety import WEIGHTS
 
 
 def pack(checkpoint: Path, folder: Path) -> None:

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from bertbench.models.safety import WEIGHTS
+
 NAME = "sentence_relationship"
 
 
@@ -47,8 +49,8 @@ def add_head(model: PreTrainedModel, folder: Path | None = None) -> list[str]:
     config: Any = model.config
     head = PairHead(config.hidden_size, deviation=getattr(config, "initializer_range", 0.02))
     kept = {}
-    if folder is not None and (folder / "model.safetensors").is_file():
-        weights = load_file(folder / "model.safetensors")
+    if folder is not None and (folder / WEIGHTS).is_file():
+        weights = load_file(folder / WEIGHTS)
         prefix = f"{NAME}."
         kept = {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
     if kept:

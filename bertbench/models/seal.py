@@ -6,11 +6,11 @@ from pathlib import Path
 from bertbench.errors import UserError
 from bertbench.records import sha256
 
-WEIGHTS, CHECKSUMS = "model.safetensors", "checksums.json"
+CHECKSUMS = "checksums.json"
 ABOUT, CARD = (
     "pretraining.json",
     "README.md",
-)  # of an encoder: what came of it, for programs and for people
+)  # what came of an encoder, for programs and for people
 UNSEALED = {CHECKSUMS, CARD}  # the card grows with what is measured later
 
 

@@ -108,8 +108,7 @@ def _learnt(stats: dict[str, float]) -> list[str]:
     if words:
         heads = ("both sides", "left only", "right only", "neither")
         values = [stats[f"intrinsic/context_{name}"] for name in CONTEXTS]
-        spread = [1.96 * (value * (1 - value) / words) ** 0.5 for value in values]
-        cells = [f"{v:.3f} ± {s:.3f}" for v, s in zip(values, spread, strict=True)]
+        cells = [f"{value:.3f} ± {margin(words, value):.3f}" for value in values]
         lines += [
             "",
             f"The same {words:,.0f} masked words, when more or less of the row can be seen (share predicted "

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from bertbench.report.encoders import Encoder, groups
+from bertbench.report.encoders import KNOWN, Encoder, groups
 from bertbench.report.figures import FAINT, new_figure, save
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color: told apart by the colour-blind; without its yellow
@@ -12,7 +12,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 STROKES = ("-", "-.", ":")  # of a second and third round of colours
 MARKERS = {"continued": "s", "reset": "^"}  # by the words of the weights; a circle for all others
 DASHES = ((0, (6, 3)), (0, (2, 2)), (0, (8, 2, 2, 2)), (0, (1, 3)))  # of the predictors, by letter
-KNOWN = {"unigram": "#4a5568", "bigram": "#8a94a6"}  # predictors that no training made
+GREYS = dict(zip(KNOWN, ("#4a5568", "#8a94a6"), strict=True))
 LEGEND = 100  # characters of a name in one line
 
 
@@ -48,7 +48,7 @@ def pretraining_figure(encoders: Sequence[Encoder], path: Path) -> bool:
             ),
         )
     for place, (letter, members) in enumerate(lettered.items()):
-        for known, colour in KNOWN.items():
+        for known, colour in GREYS.items():
             losses = [loss for e in members if (loss := e.own(f"{known}_loss")) is not None]
             if losses:
                 axes.axhline(

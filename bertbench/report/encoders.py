@@ -9,6 +9,7 @@ from bertbench.report.rows import encoder_words, told_apart
 from bertbench.tracking.delivery import flatten
 
 SKILLS = ("nsp", "sop", "rtd")  # what an objective may teach beside the masked words
+KNOWN = ("unigram", "bigram")  # predictors that no training made
 CONTEXTS = ("full", "left", "right", "none")
 QUANTILE = 1.96  # of the normal distribution, for 95 %
 
@@ -81,9 +82,9 @@ def groups(encoders: Sequence[Encoder]) -> dict[str, list[Encoder]]:
     return dict(sorted(found.items()))
 
 
-def margin(count: float) -> float:
-    """Return half of the 95 % interval of an accuracy of 0.5 over `count` things: the widest there is."""
-    return QUANTILE * 0.5 / count**0.5
+def margin(count: float, share: float = 0.5) -> float:
+    """Return half of the 95 % interval of an accuracy over `count` things; at 0.5 it is the widest."""
+    return QUANTILE * (share * (1 - share) / count) ** 0.5
 
 
 def context_gaps(encoder: Encoder) -> tuple[list[str], list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from bertbench.records import RunRecord, fingerprint
 from bertbench.report.encoders import (
     CONTEXTS,
+    KNOWN,
     SKILLS,
     Encoder,
     context_gaps,
@@ -275,7 +276,7 @@ def _beside(encoder: Encoder, name: str, style: str) -> str:
     mine = encoder.own(f"heldout_{name}")
     if mine is None:
         return NONE
-    others = [encoder.own(f"{known}_{name}") for known in ("unigram", "bigram")]
+    others = [encoder.own(f"{known}_{name}") for known in KNOWN]
     return " / ".join(_number(value, style) for value in (mine, *others))
 
 

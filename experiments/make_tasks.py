@@ -39,7 +39,10 @@ def mrpc(folder: Path) -> Iterator[tuple[str, Rows]]:
     for name, file in (("train", "train"), ("validation", "val"), ("test", "test")):
         with (folder / f"msr-para-{file}.tsv").open(encoding="utf-8-sig", newline="") as lines:
             table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-            yield name, [(f"{row['#1 String']} | {row['#2 String']}", row["Quality"]) for row in table]
+            yield (
+                name,
+                [(f"{row['#1 String']} | {row['#2 String']}", row["Quality"]) for row in table],
+            )
 
 
 def main(data: Path, out: Path) -> None:

@@ -11,7 +11,6 @@ recipe too, although the machine decides how far it comes: the tokens it came to
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from bertbench.checks import check
 from bertbench.config import Plain, build
@@ -20,7 +19,7 @@ from bertbench.data.validate import validate
 from bertbench.errors import UserError
 from bertbench.lineage import Lineage, canonical, trace
 from bertbench.naming import words
-from bertbench.records import STAGES, fingerprint
+from bertbench.records import STAGES, fingerprint, seedless
 from bertbench.types import TaskData
 
 LINEAR = "bertbench.modes.tfidf.Tfidf"  # the one mode without an encoder
@@ -187,14 +186,7 @@ def _task_science(plan: Plan) -> Plain:
 
 
 def _without_seeds(science: Plain) -> str:
-    return fingerprint(science | {"seed": None, "encoder": _seedless(science["encoder"])})
-
-
-def _seedless(recipe: Any) -> Any:
-    """Return an encoder's recipe without its seed, and without that of its teacher."""
-    if not isinstance(recipe, dict):
-        return recipe
-    return {name: _seedless(below) for name, below in recipe.items() if name != "seed"}
+    return fingerprint(science | {"seed": None, "encoder": seedless(science["encoder"])})
 
 
 def written_split(data: TaskData) -> Plain:

@@ -5,7 +5,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bertbench.errors import UserError
 
@@ -31,6 +31,17 @@ def fingerprint(value: object) -> str:
     """Return 64 hex digits (sha256) of `value` as canonical JSON: key order does not matter."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seedless(recipe: Json | None) -> Json | None:
+    """Return an encoder's recipe without its seed, and without that of its teacher."""
+    if recipe is None:
+        return None
+    return {
+        name: seedless(cast(Json, below)) if isinstance(below, dict) else below
+        for name, below in recipe.items()
+        if name != "seed"
+    }
 
 
 def sha256(path: Path) -> str:

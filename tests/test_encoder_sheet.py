@@ -132,6 +132,7 @@ def test_an_encoder_has_its_numbers_once_whatever_the_number_of_its_runs():
     assert own == [
         {
             "encoder": "bert tiny pretrain mlm/dynamic", "pretraining tokens": "502,583", "steps": "139",
+            "seconds": "21",
             "MLM loss / unigram / bigram": "5.85 / 6.82 / 5.61",
             "accuracy / unigram / bigram": "0.112 / 0.046 / 0.124",
             "its other skill": "–",
@@ -170,6 +171,63 @@ def test_what_one_encoder_lacks_is_a_dash_and_what_all_lack_no_column():
     _, measured = rows(run(measured=some), run(model="roberta", measured=few))
     assert not any(column.startswith("SOP") for column in measured[0])
     assert [row["NSP probe / untrained"] for row in measured] == ["0.612 / 0.533", "–"]
+
+
+def curve(*plateaus):
+    """Return measurements at 1, 2, ... million tokens and ten times the seconds."""
+    return [
+        {
+            "step": n,
+            "tokens": n * 1e6,
+            "training_seconds": 10.0 * n,
+            "heldout_loss": 6.0,
+            "plateau": p,
+        }
+        for n, p in enumerate(plateaus, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plateaus", "shown"),
+    [
+        ((1, 1, 0, 0), "3.00 M, 30 s"),
+        ((0, 0), "1.00 M, 10 s"),
+        ((1, 0, 1, 0), "4.00 M, 40 s"),
+        ((0, 1), "not"),
+        ((1, 1), "not"),
+    ],
+)
+def test_a_plateau_is_left_where_no_later_measurement_is_on_it(plateaus, shown):
+    own, _ = rows(run(curve=curve(*plateaus)))
+    assert own[0]["off the plateau after"] == shown
+
+
+def test_a_pretraining_that_measured_no_words_left_no_plateau():
+    silent = [{"step": 1.0, "tokens": 9.0, "training_seconds": 1.0, "plateau": 0.0}] * 2
+    runs = [run(curve=silent), run(model="roberta", curve=curve(1, 0))]
+    own, _ = rows(*runs)
+    assert [row["off the plateau after"] for row in own] == ["–", "2.00 M, 20 s"]
+
+
+def test_recipes_that_were_pretrained_again_have_means_and_spreads():
+    other = {"pretrain": {"batch_size": 8}}
+    runs = [
+        run(encoder_seed=0, pretraining=OLD | {"seconds": 20.0, "heldout_loss": 6.0}, curve=curve(1, 0)),
+        run(encoder_seed=1, pretraining=OLD | {"seconds": 30.0, "heldout_loss": 5.0}, curve=curve(1, 1)),
+        run(encoder_seed=0, curve=curve(1, 0), **other),
+        run(encoder_seed=1, curve=curve(1, 1, 1, 0), **other),
+        run(model="roberta"),
+    ]  # fmt: skip
+    _, again, _ = rows(*runs)
+    assert len(again) == 2
+    found = {row["recipe"]: row for row in again}
+    by_batch = found["bert tiny pretrain mlm/dynamic pretrain.batch_size=8"]
+    assert by_batch["off the plateau after"] == "30 s"
+    [plain] = [row for row in again if row is not by_batch]
+    assert (plain["pretrainings"], plain["seconds"]) == ("2", "25 ± 7")
+    assert plain["MLM loss"] == "5.500 ± 0.707"
+    assert plain["off the plateau after"] == "20 s (1 of 2)"
+    assert not any("pretrained again" in line for line in section(encoders(*runs[-1:])))
 
 
 def test_the_tokens_of_a_teacher_stand_beside_those_of_its_student():
@@ -374,6 +432,14 @@ def test_the_picture_is_byte_identical(suffix, tmp_path):
         assert first.count(b"<!-- unigram predictor [") == 3
         assert first.count(b"<!-- bigram predictor [") == 3
         assert b"<!-- bert tiny continued mlm/dynamic [" in first
+
+
+def test_the_pretrainings_of_one_recipe_have_one_name_in_the_picture(tmp_path):
+    path = tmp_path / "a.svg"
+    pretraining_figure(encoders(run(), run(encoder_seed=1), run(model="roberta")), path)
+    text = path.read_text()
+    assert text.count("<!-- bert tiny pretrain mlm/dynamic (2 pretrainings) -->") == 1
+    assert "seed=" not in text
 
 
 @pytest.mark.parametrize("curve", [[], CURVE[:1], [{"step": 1.0, "tokens": 9.0}] * 3])

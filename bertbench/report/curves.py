@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from bertbench.report.encoders import KNOWN, Encoder, groups
+from bertbench.report.encoders import KNOWN, Encoder, groups, recipes
 from bertbench.report.figures import FAINT, new_figure, save
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color: told apart by the colour-blind; without its yellow
@@ -20,7 +20,7 @@ def pretraining_figure(encoders: Sequence[Encoder], path: Path) -> bool:
     """Draw held-out losses against pretraining tokens, and the losses of the predictors of words alone.
 
     Args:
-        encoders: One line each, where the loss was measured at least twice.
+        encoders: One line each, where the loss was measured at least twice; one colour a recipe.
         path: Of a .png or .svg.
 
     Returns:
@@ -31,22 +31,22 @@ def pretraining_figure(encoders: Sequence[Encoder], path: Path) -> bool:
     drawn = _drawn(encoders)
     if not drawn:
         return False
-    lettered = groups(drawn)
-    figure = new_figure(width=8, height=4 + 0.2 * (len(drawn) + len(lettered)))
+    lettered, repeats = groups(drawn), recipes(drawn)
+    figure = new_figure(width=8, height=4 + 0.2 * (len(repeats) + len(lettered)))
     axes = figure.subplots()
-    for place, encoder in enumerate(drawn):
+    for place, members in enumerate(repeats):
         rounds, colour = divmod(place, len(COLOURS))
-        axes.plot(
-            *zip(*_points(encoder), strict=True),
-            color=COLOURS[colour],
-            linestyle=STROKES[rounds % len(STROKES)],
-            marker=MARKERS.get(encoder.record.recipe.get("weights", ""), "o"),
-            markersize=4,
-            linewidth=1.4,
-            label="\n".join(
-                textwrap.wrap(_lettered(encoder.marked, encoder.letter, lettered), LEGEND)
-            ),
-        )
+        for number, encoder in enumerate(members):
+            name = _lettered(_together(members), encoder.letter, lettered)
+            axes.plot(
+                *zip(*_points(encoder), strict=True),
+                color=COLOURS[colour],
+                linestyle=STROKES[rounds % len(STROKES)],
+                marker=MARKERS.get(encoder.record.recipe.get("weights", ""), "o"),
+                markersize=4,
+                linewidth=1.4,
+                label="" if number else "\n".join(textwrap.wrap(name, LEGEND)),
+            )
     for place, (letter, members) in enumerate(lettered.items()):
         for known, colour in GREYS.items():
             losses = [loss for e in members if (loss := e.own(f"{known}_loss")) is not None]
@@ -108,6 +108,13 @@ def _points(encoder: Encoder) -> list[tuple[float, float]]:
 
 def _drawn(encoders: Sequence[Encoder]) -> list[Encoder]:
     return [encoder for encoder in encoders if len(_points(encoder)) > 1]
+
+
+def _together(members: Sequence[Encoder]) -> str:
+    """Name what one colour stands for: an encoder, or the pretrainings of one recipe."""
+    if len(members) == 1:
+        return members[0].marked
+    return f"{members[0].recipe} ({len(members)} pretrainings)"
 
 
 def _lettered(name: str, letter: str, lettered: dict[str, list[Encoder]]) -> str:

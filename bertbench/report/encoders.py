@@ -4,7 +4,7 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bertbench.records import Json, RunRecord, fingerprint
+from bertbench.records import Json, RunRecord, fingerprint, seedless
 from bertbench.report.rows import encoder_words, told_apart
 from bertbench.tracking.delivery import flatten
 
@@ -23,12 +23,14 @@ class Encoder:
         key: Fingerprint of its recipe.
         record: Of one run that uses it.
         letter: Encoders of one letter have one vocabulary and the same held-out documents.
+        recipe: The name without the seed: encoders of one recipe are repeats.
     """
 
     name: str
     key: str
     record: RunRecord
     letter: str
+    recipe: str
 
     def own(self, name: str) -> float | None:
         """Return a number of its own pretraining; None where it has none of that name."""
@@ -42,6 +44,22 @@ class Encoder:
     def marked(self) -> str:
         """The name, with a dagger where the pretraining stayed at the unigram plateau."""
         return f"{self.name} †" if self.own("plateau") == 1 else self.name
+
+    @property
+    def has_plateau(self) -> bool:
+        """Whether masked words were measured while it was pretrained."""
+        return any("heldout_loss" in line and "plateau" in line for line in self.record.curve)
+
+    @property
+    def left_plateau(self) -> tuple[float, float] | None:
+        """Tokens and seconds from which on no measurement was on the unigram plateau; None if none."""
+        found = None
+        for line in self.record.curve:
+            if line.get("plateau") != 0 or "heldout_loss" not in line:
+                found = None
+            elif found is None:
+                found = line["tokens"], line["training_seconds"]
+        return found
 
     @property
     def vocabulary(self) -> str:
@@ -64,12 +82,12 @@ def find_encoders(records: Sequence[RunRecord]) -> list[Encoder]:
             key = fingerprint(record.science["encoder"])
             if key not in found or _fullness(record) > _fullness(found[key]):
                 found[key] = record
-    names = _names(found)
+    names, repeats = _names(found), _names(found, seeds=False)
     ordered = sorted(found, key=lambda key: names[key])
     yardsticks = {key: _yardstick(found[key]) for key in ordered}
     letters = list(dict.fromkeys(yardsticks.values()))
     return [
-        Encoder(names[key], key, found[key], _letter(letters.index(yardsticks[key])))
+        Encoder(names[key], key, found[key], _letter(letters.index(yardsticks[key])), repeats[key])
         for key in ordered
     ]
 
@@ -80,6 +98,14 @@ def groups(encoders: Sequence[Encoder]) -> dict[str, list[Encoder]]:
     for encoder in encoders:
         found.setdefault(encoder.letter, []).append(encoder)
     return dict(sorted(found.items()))
+
+
+def recipes(encoders: Sequence[Encoder]) -> list[list[Encoder]]:
+    """Return the encoders of each recipe: they differ in their seeds alone."""
+    found: dict[str, list[Encoder]] = {}
+    for encoder in encoders:
+        found.setdefault(_family(encoder.record), []).append(encoder)
+    return list(found.values())
 
 
 def margin(count: float, share: float = 0.5) -> float:
@@ -118,15 +144,25 @@ def _fullness(record: RunRecord) -> tuple[int, int]:
     return len(record.pretraining), len(record.curve)
 
 
-def _names(records: dict[str, RunRecord]) -> dict[str, str]:
+def _names(records: dict[str, RunRecord], *, seeds: bool = True) -> dict[str, str]:
+    """Name each encoder; without seeds, each recipe."""
     words = {key: encoder_words(record) for key, record in records.items()}
+    keys = {key: key if seeds else _family(record) for key, record in records.items()}
     settings: dict[str, Json] = {
-        key: {k: v for k, v in flatten(r.science["encoder"]).items() if not k.endswith(".seed")}
-        for key, r in records.items()
+        key: {
+            name: value
+            for name, value in flatten(record.science["encoder"]).items()
+            if not name.endswith(".seed") and (seeds or name != "seed")
+        }
+        for key, record in records.items()
     }
     names = told_apart(words, records, settings)
-    shared = list(names.values())
-    return {k: f"{n} #{k[:8]}" if shared.count(n) > 1 else n for k, n in names.items()}
+    bearers = {name: {keys[k] for k, n in names.items() if n == name} for name in names.values()}
+    return {k: f"{n} #{keys[k][:8]}" if len(bearers[n]) > 1 else n for k, n in names.items()}
+
+
+def _family(record: RunRecord) -> str:
+    return fingerprint(seedless(record.science["encoder"]))
 
 
 def _yardstick(record: RunRecord) -> str:

@@ -4,22 +4,20 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from bertbench.records import RunRecord, fingerprint
-from bertbench.report.encoders import (
-    CONTEXTS,
-    KNOWN,
-    SKILLS,
-    Encoder,
-    context_gaps,
-    groups,
-    margin,
-)
+from bertbench.report.columns import LEFT, measured, number, own, repeated, table
+from bertbench.report.encoders import CONTEXTS, Encoder, context_gaps, groups, margin
 
-NONE = "–"
 PLAIN_NAME = 49  # columns of a name on a terminal: the numbers beside it take 51 of 100
 OWN_NOTE = """\
 - Each on held-out rows as its recipe packs them, 15 % of the tokens masked: loss in nats a masked token and
   accuracy, and after the strokes those of the unigram predictor, which knows word frequencies alone, and of
   the bigram predictor, which knows what follows the word before."""
+LEFT_NOTE = """\
+- Off the plateau: from where on its loss stayed a tenth of a nat below the unigram predictor's, as far as
+  the measurements in between tell; tokens and seconds of training."""
+REPEATED_NOTE = """\
+The same recipes over their pretrainings, which differ in their seeds alone: mean ± standard deviation; off
+the plateau, the mean seconds of those that left it."""
 RTD_NOTE = """\
 - RTD accuracy is over all tokens, most of which stand as they were written: the share of the replaced ones
   that is found says more. RTD predicts no masked word and never reads [MASK]: such an encoder's MLM numbers
@@ -56,19 +54,23 @@ def section(encoders: Sequence[Encoder]) -> list[str]:
     if not encoders:
         return []
     lettered = len(groups(encoders)) > 1
-    own = _own(encoders)
+    told = own(encoders)
     lines = ["## Encoders", "", "What each pretraining came to, on its own held-out text:", ""]
-    lines += [*_table(encoders, own, lettered), "", OWN_NOTE]
+    lines += [*table(encoders, told, lettered), "", OWN_NOTE]
+    if LEFT in told:
+        lines.append(LEFT_NOTE)
     if any(encoder.own("heldout_rtd_accuracy") is not None for encoder in encoders):
         lines.append(RTD_NOTE)
     if any(encoder.own("teacher_tokens") is not None for encoder in encoders):
         lines.append(TEACHER_NOTE)
     lines += [*_comparable(encoders), ""]
-    if measured := _measured(encoders):
+    if again := repeated(encoders):
+        lines += [REPEATED_NOTE, "", *again, ""]
+    if alike := measured(encoders):
         lines += [
             "Measured alike for all, on held-out text:",
             "",
-            *_table(encoders, measured, lettered),
+            *table(encoders, alike, lettered),
             "",
         ]
         lines += [*_measured_notes(encoders), *_unused_context(encoders), ""]
@@ -87,7 +89,7 @@ def plain_encoders(encoders: Sequence[Encoder]) -> list[str]:
     found = ["", "what pretraining came to (NSP, SOP: chance is 0.5)", ""]
     found.append(f"{'encoder':{width}}  {_aligned(head)}".rstrip())
     for encoder, (first, *rest) in zip(known, wrapped, strict=True):
-        cells = [_number(encoder.measured(name)) for name in names]
+        cells = [number(encoder.measured(name)) for name in names]
         found.append(f"{first:{width}}  {_aligned(cells)}")
         found += [f"  {line}" for line in rest]
     return found
@@ -114,62 +116,6 @@ def plateaus(records: Iterable[RunRecord], names: dict[str, str]) -> list[str]:
             )
         seen[key] = "".join(parts)
     return [PLATEAU_NOTE, "", *sorted(seen.values()), ""] if seen else []
-
-
-def _own(encoders: Sequence[Encoder]) -> dict[str, list[str]]:
-    """Return columns of what each pretraining says of itself."""
-    return {
-        "pretraining tokens": [_tokens(e) for e in encoders],
-        "steps": [_number(e.own("steps"), ",.0f") for e in encoders],
-        "MLM loss / unigram / bigram": [_beside(e, "loss", ".2f") for e in encoders],
-        "accuracy / unigram / bigram": [_beside(e, "accuracy", ".3f") for e in encoders],
-        "its other skill": [_skill(e) for e in encoders],
-    }
-
-
-def _tokens(encoder: Encoder) -> str:
-    """Return the tokens of a pretraining, and those of the teacher."""
-    mine, teacher = (_number(encoder.own(name), ",.0f") for name in ("tokens", "teacher_tokens"))
-    return mine if teacher == NONE else f"{mine} + {teacher}"
-
-
-def _probe(encoder: Encoder, skill: str) -> str:
-    """Return what a probe finds in an encoder, and in random weights of its shape."""
-    found, untrained = (
-        _number(encoder.measured(f"{skill}_{name}")) for name in ("accuracy", "untrained")
-    )
-    return found if untrained == NONE else f"{found} / {untrained}"
-
-
-def _measured(encoders: Sequence[Encoder]) -> dict[str, list[str]]:
-    """Return columns of what is measured alike of each encoder, as far as anything is known."""
-    asked = {
-        "MLM loss": ("mlm_loss", ".2f"),
-        "MLM accuracy": ("mlm_accuracy", ".3f"),
-        "pseudo-perplexity a word": ("pseudo_perplexity_word", ",.1f"),
-        "a token": ("pseudo_perplexity", ",.1f"),
-        **{context: (f"context_{context}", ".3f") for context in CONTEXTS},
-    }
-    columns = {
-        head: [_number(e.measured(name), style) for e in encoders]
-        for head, (name, style) in asked.items()
-    }
-    columns |= {
-        f"{skill.upper()} probe / untrained": [_probe(e, skill) for e in encoders]
-        for skill in ("nsp", "sop")
-    }
-    return {head: cells for head, cells in columns.items() if set(cells) != {NONE}}
-
-
-def _table(
-    encoders: Sequence[Encoder], columns: dict[str, list[str]], lettered: bool
-) -> list[str]:
-    head = ["encoder", *(["vocabulary"] if lettered else []), *columns]
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    for encoder, *cells in zip(encoders, *columns.values(), strict=True):
-        named = [encoder.marked, *([encoder.letter] if lettered else [])]
-        lines.append("| " + " | ".join([*named, *cells]) + " |")
-    return lines
 
 
 def _comparable(encoders: Sequence[Encoder]) -> list[str]:
@@ -214,7 +160,7 @@ def _measured_notes(encoders: Sequence[Encoder]) -> list[str]:
     if known := [size for size in sizes if size]:
         notes.append(
             f"- These accuracies are over {', '.join(known)}: 95 % margins by the binomial at 0.5, where "
-            "they are widest. They say nothing of the luck of a pretraining, which was made once."
+            "they are widest. They say nothing of the luck of a pretraining, which other seeds would show."
         )
     return notes
 
@@ -245,7 +191,7 @@ def _unused_context(encoders: Sequence[Encoder]) -> list[str]:
                 f"beats {_listed(encoder, close, 'and')} by no more than chance may (95 %)"
             )
         if said:
-            full = _number(encoder.measured("context_full"))
+            full = number(encoder.measured("context_full"))
             text = f"- **{encoder.name}**: the full context ({full}) {' and '.join(said)}."
             lines.append(text + _context_losses(encoder))
     return (
@@ -260,38 +206,15 @@ def _context_losses(encoder: Encoder) -> str:
     losses = [encoder.measured(f"context_{context}_loss") for context in CONTEXTS]
     if None in losses:
         return ""
-    full, *others = (_number(loss, ".2f") for loss in losses)
+    full, *others = (number(loss, ".2f") for loss in losses)
     beside = ", ".join(f"{loss} ({c})" for loss, c in zip(others, CONTEXTS[1:], strict=True))
     return f" Its losses: {full} nats a token with the full context, {beside}."
 
 
 def _listed(encoder: Encoder, contexts: list[str], joint: str) -> str:
     words = {"left": "the left one", "right": "the right one", "none": "none at all"}
-    shown = [f"{words[c]} ({_number(encoder.measured(f'context_{c}'))})" for c in contexts]
+    shown = [f"{words[c]} ({number(encoder.measured(f'context_{c}'))})" for c in contexts]
     return f" {joint} ".join([", ".join(shown[:-1]), shown[-1]] if shown[1:] else shown)
-
-
-def _beside(encoder: Encoder, name: str, style: str) -> str:
-    """Return a number on held-out text beside those of the predictors that no training made."""
-    mine = encoder.own(f"heldout_{name}")
-    if mine is None:
-        return NONE
-    others = [encoder.own(f"{known}_{name}") for known in KNOWN]
-    return " / ".join(_number(value, style) for value in (mine, *others))
-
-
-def _skill(encoder: Encoder) -> str:
-    for skill in SKILLS:
-        accuracy = encoder.own(f"heldout_{skill}_accuracy")
-        if accuracy is not None:
-            found = encoder.own("heldout_replaced_found")
-            beside = "" if found is None else f" ({found:.2f} of the replaced)"
-            return f"{skill.upper()} {accuracy:.2f}{beside}"
-    return NONE
-
-
-def _number(value: float | None, style: str = ".3f") -> str:
-    return NONE if value is None else format(value, style)
 
 
 def _aligned(cells: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ def seedless(recipe: Json | None) -> Json | None:
     if recipe is None:
         return None
     return {
-        name: seedless(cast(Json, below)) if isinstance(below, dict) else below
+        name: seedless(cast("Json", below)) if isinstance(below, dict) else below
         for name, below in recipe.items()
         if name != "seed"
     }

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from bertbench import metrics
+from bertbench import kinds
 from bertbench.config import Plain
 from bertbench.errors import UserError
 from bertbench.types import POOLINGS
@@ -207,10 +207,11 @@ def _check_layers(values: Plain) -> None:
 
 
 def _check_metrics(task: Plain) -> None:
-    for name in task["metrics"]:
-        metrics.find(name, "task.metrics")
-    metrics.find(task["metric"])
-    if task["metric"] not in task["metrics"]:
+    for name in task["metrics"] or ():
+        kinds.measure(name, "task.metrics")
+    if task["metric"] is not None:
+        kinds.measure(task["metric"])
+    if None not in (task["metric"], task["metrics"]) and task["metric"] not in task["metrics"]:
         raise UserError(
             f"task.metric={task['metric']} must be one of task.metrics={task['metrics']}"
         )

@@ -39,6 +39,21 @@ class LongText(Enum):
     window = "window"
 
 
+class Incomplete(Enum):
+    """What becomes of rows without text or label."""
+
+    drop = "drop"
+    error = "error"
+
+
+class Leaks(Enum):
+    """What becomes of test and validation texts that were seen before."""
+
+    error = "error"
+    warn = "warn"
+    drop = "drop"
+
+
 class DevicePreference(Enum):
     """Where to compute."""
 
@@ -118,9 +133,24 @@ class Task:
 
     name: str = MISSING
     source: Any = MISSING
-    metric: str = MISSING
-    metrics: list[str] = MISSING
+    kind: str = "classification"
+    train: str | None = None  # files of your own: see docs/data.md
+    validation: str | None = None
+    test: str | None = None
+    text: str | None = None  # columns; null takes the kind's own
+    second: str | None = None
+    label: str | None = None
+    group: str | None = None
+    id: str | None = None
+    format: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
+    incomplete: Incomplete = Incomplete.drop
+    leaks: Leaks = Leaks.error
+    metric: str | None = None  # validation chooses by it; null takes the kind's own
+    metrics: list[str] | None = None
     train_size: int | None = None
+    train_share: float | None = None
     labels_per_class: int | None = None
     long_text: LongText = LongText.head
     max_length: int = MISSING  # tokens

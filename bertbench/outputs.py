@@ -4,17 +4,18 @@ import json
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import yaml
 
 from bertbench.config import Plain
+from bertbench.kinds import find
+from bertbench.kinds.base import shown
 from bertbench.metrics import confusion
 from bertbench.plan import Plan, written_split
 from bertbench.records import RunRecord
 from bertbench.report.figures import confusion_figure
 from bertbench.tracking.protocol import Run
-from bertbench.types import Outcome, Split, TaskData
+from bertbench.types import Outcome, TaskData
 
 
 def keep(run: Run, record: RunRecord, plan: Plan, outcome: Outcome, *, card: Plain | None) -> None:
@@ -29,9 +30,7 @@ def keep(run: Run, record: RunRecord, plan: Plan, outcome: Outcome, *, card: Pla
     """
     data = plan.data
     run.table(
-        pd.DataFrame(
-            {"text": data.train.texts, "label": [data.classes[i] for i in data.train.labels]}
-        ),
+        pd.DataFrame({"text": [shown(text) for text in data.train.texts]}),
         name=data.name,
         digest=plan.data_fingerprint,
     )
@@ -42,9 +41,11 @@ def keep(run: Run, record: RunRecord, plan: Plan, outcome: Outcome, *, card: Pla
             model.mkdir()
             outcome.fitted.save(model)
             (model / "classes.json").write_text(json.dumps(data.classes), encoding="utf-8")
+            (model / "kind.json").write_text(json.dumps(data.kind), encoding="utf-8")
         prediction_table(data, outcome).to_parquet(folder / "predictions.parquet", index=False)
-        table = confusion(data.test.labels, outcome.test)
-        confusion_figure(table, data.classes, folder / "confusion.png")
+        if data.kind == "classification":
+            table = confusion(data.test.labels, outcome.test)
+            confusion_figure(table, data.classes, folder / "confusion.png")
         _json(folder / "split.json", written_split(data))
         if card is not None:
             _json(folder / "corpus.json", card)
@@ -56,27 +57,16 @@ def keep(run: Run, record: RunRecord, plan: Plan, outcome: Outcome, *, card: Pla
 
 
 def prediction_table(data: TaskData, outcome: Outcome) -> pd.DataFrame:
-    """Return one row an item of validation and test: id, split, label, prediction, probabilities."""
+    """Return one row an item of validation and test: id, split, label, prediction, and what its kind adds."""
+    kind = find(data.kind)
     parts = [
-        _split_table(data.validation, outcome.validation, "validation", data.classes),
-        _split_table(data.test, outcome.test, "test", data.classes),
+        pd.DataFrame({"id": split.ids, "split": name} | kind.table(split, found, data.classes))
+        for name, split, found in (
+            ("validation", data.validation, outcome.validation),
+            ("test", data.test, outcome.test),
+        )
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def _split_table(
-    split: Split, probabilities: np.ndarray, name: str, classes: list[str]
-) -> pd.DataFrame:
-    columns = {f"p_{c}": probabilities[:, i] for i, c in enumerate(classes)}
-    return pd.DataFrame(
-        {
-            "id": split.ids,
-            "split": name,
-            "label": split.labels,
-            "prediction": probabilities.argmax(1),
-            **columns,
-        }
-    )
 
 
 def _json(path: Path, value: object) -> None:

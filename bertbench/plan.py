@@ -11,18 +11,26 @@ recipe too, although the machine decides how far it comes: the tokens it came to
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from bertbench.checks import check
 from bertbench.config import Plain, build
 from bertbench.data.splits import split_ids, subset
-from bertbench.data.validate import validate
 from bertbench.errors import UserError
+from bertbench.kinds import find, measure
+from bertbench.kinds.validate import validate
 from bertbench.lineage import Lineage, canonical, trace
 from bertbench.naming import words
 from bertbench.records import STAGES, fingerprint, seedless
 from bertbench.types import TaskData
 
 LINEAR = "bertbench.modes.tfidf.Tfidf"  # the one mode without an encoder
+OF_KIND = {  # settings of modes that some kinds alone read
+    "span": ("span",),
+    "characters": ("classification", "multilabel", "regression", "ranking"),
+}
 FROZEN = "bertbench.modes.frozen.Frozen"  # the one mode that keeps features
 
 
@@ -94,17 +102,20 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
     task = values["task"]
     whole: TaskData = build(task["source"])
     validate(whole, f"task {task['name']}")
+    kind = find(whole.kind)
     data = whole._replace(
         name=task["name"],
         train=subset(
             whole.train,
+            strata=kind.strata(whole.train),
             train_size=task["train_size"],
+            train_share=task["train_share"],
             labels_per_class=task["labels_per_class"],
-            classes=len(whole.classes),
+            classes=len(whole.classes) if whole.kind == "classification" else 0,
             seed=values["seed"],
         ),
     )
-    values = values | {"mode": _mode(values)}
+    values = values | {"mode": _mode(values), "task": task | _metrics(task, data)}
     plan = Plan(values, {}, data, _data_fingerprint(whole))
     if values["model"]["architecture"] is not None:
         plan = replace(plan, lineage=trace(values))
@@ -114,7 +125,7 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
             "version": STAGES["transfer"],
             "task": _task_science(plan),
             "encoder": plan.encoder,
-            "mode": _mode_science(values["mode"]),
+            "mode": _mode_science(values["mode"], data.kind),
             "seed": values["seed"],
         }
     )
@@ -150,6 +161,21 @@ def _mode(values: Plain) -> Plain:
     return mode
 
 
+def _metrics(task: Plain, data: TaskData) -> Plain:
+    """Return the metrics of a task: its own, or those of its kind."""
+    fitting = find(data.kind).metrics(data.classes)
+    names = list(fitting) if task["metrics"] is None else task["metrics"]
+    metric = names[0] if task["metric"] is None else task["metric"]
+    for name in (*names, metric):
+        measure(name, "task.metrics")
+        if name not in fitting:
+            raise UserError(
+                f"task.metrics={name} does not fit a task of the kind {data.kind}: choose of "
+                f"{', '.join(fitting)}"
+            )
+    return {"metric": metric, "metrics": names if metric in names else [metric, *names]}
+
+
 def _features(plan: Plan) -> Plain | None:
     mode, task = plan.values["mode"], plan.values["task"]
     if mode["_target_"] != FROZEN:
@@ -159,19 +185,32 @@ def _features(plan: Plan) -> Plain | None:
         "encoder": plan.encoder,
         **{name: mode[name] for name in ("pooling", "layer")},
         **{name: task[name] for name in ("max_length", "long_text")},
-        "texts": [fingerprint(split.texts) for split in plan.data[2:]],
+        "texts": [fingerprint(split.texts) for split in plan.data[2:5]],
     }
     return canonical(recipe)
 
 
 def _data_fingerprint(data: TaskData) -> str:
     """Name all of a task but its name: what its classes are called is told in the predictions."""
-    splits = [split._replace(labels=split.labels.tolist()) for split in data[2:]]
-    return fingerprint([data.classes, *splits])
+    splits = [[split.ids, split.texts, _plain(split.labels)] for split in data[2:5]]
+    groups = [split.groups for split in data[2:5]]
+    more = [groups] if any(names is not None for names in groups) else []
+    return fingerprint([data.classes, *splits, *more])
 
 
-def _mode_science(mode: Plain) -> Plain:
-    """Return the mode's settings without the learning rate that a list of them takes the place of."""
+def _plain(labels: Any) -> Any:
+    """Return labels as JSON has them."""
+    if isinstance(labels, np.ndarray):
+        return labels.tolist()
+    return [row.tolist() if isinstance(row, np.ndarray) else row for row in labels]
+
+
+def _mode_science(mode: Plain, kind: str) -> Plain:
+    """Return the settings of a mode that a kind of task reads.
+
+    A list of learning rates takes the place of the one of the optimizer.
+    """
+    mode = {name: value for name, value in mode.items() if kind in OF_KIND.get(name, (kind,))}
     if mode.get("learning_rates") is None:
         return mode
     return mode | {"optim": {k: v for k, v in mode["optim"].items() if k != "lr"}}
@@ -182,7 +221,11 @@ def _task_science(plan: Plan) -> Plain:
     names = ["metric", "metrics", "train_size", "labels_per_class"]
     if plan.encoder is not None:  # the linear baseline reads each text whole
         names += ["long_text", "max_length"]
-    return {"data": plan.data_fingerprint, **{name: task[name] for name in names}}
+    # Only where they say something, so that tasks of before keep their keys.
+    more = {"train_share": task["train_share"]} if task["train_share"] is not None else {}
+    if plan.data.kind != "classification":
+        more["kind"] = plan.data.kind
+    return {"data": plan.data_fingerprint, **{name: task[name] for name in names}, **more}
 
 
 def _without_seeds(science: Plain) -> str:

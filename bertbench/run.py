@@ -4,7 +4,7 @@ import shutil
 import time
 import traceback
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bertbench import interrupt
 from bertbench.config import build
@@ -73,7 +73,8 @@ def execute(plan: Plan, *, overrides: list[str], sweep: str) -> Result:
 
 
 def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRecord:
-    from bertbench import metrics, outputs, runtime
+    from bertbench import outputs, runtime
+    from bertbench.kinds import compute as measured
     from bertbench.models.released import identity
     from bertbench.progress import Checkpoints
     from bertbench.recipe import provide_encoder
@@ -102,12 +103,9 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
     outcome = build(values["mode"]).fit(data, setting)
     scores = {
         f"{split}/{name}": value
-        for split, labels, probabilities in (
-            ("validation", data.validation.labels, outcome.validation),
-            ("test", data.test.labels, outcome.test),
-        )
-        for name, value in metrics.compute(
-            values["task"]["metrics"], labels, probabilities
+        for split, predictions in (("validation", outcome.validation), ("test", outcome.test))
+        for name, value in measured(
+            data, values["task"]["metrics"], getattr(data, split), predictions
         ).items()
     }
     cost = _group(outcome.stats, "cost/")
@@ -128,6 +126,7 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
         pretraining=pretraining,
         data={
             "fingerprint": plan.data_fingerprint,
+            "kind": data.kind,
             "classes": data.classes,
             **{name: len(getattr(data, name).ids) for name in ("train", "validation", "test")},
         },
@@ -141,7 +140,7 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
     return record
 
 
-def _latency(fitted: Fitted, texts: list[str]) -> float:
+def _latency(fitted: Fitted, texts: list[Any]) -> float:
     """Return milliseconds a text, reading and predicting together; the first pass warms up."""
     sample = texts[:LATENCY_TEXTS]
     fitted.predict(sample)

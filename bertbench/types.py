@@ -8,7 +8,7 @@ W windows of texts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # this room imports nothing heavy: bad input is named before torch is loaded
     from pathlib import Path
@@ -86,29 +86,57 @@ class Masking(Protocol):
         ...
 
 
+class Answer(NamedTuple):
+    """An answer that stands in a context."""
+
+    start: int  # character of the context
+    text: str
+
+
+class Guess(NamedTuple):
+    """What is predicted for a question."""
+
+    text: str  # the answer that is given; empty where none is
+    best: str  # the best span, given or not
+    score: float  # of that span, higher is surer
+    no_answer: float  # above the threshold chosen on validation, no answer is given
+
+
 class Split(NamedTuple):
-    """Labelled texts."""
+    """Labelled items; what texts and labels are, the kind of the task says.
+
+    | kind | a text | labels |
+    | --- | --- | --- |
+    | classification | a string, or a pair of them | int64 (T,), in [0, C) |
+    | multilabel | a string, or a pair | bool (T, C) |
+    | regression | a string, or a pair | float64 (T,) |
+    | ranking | (query, candidate) | float64 (T,), relevance |
+    | token | a list of words | a list of int64 (words,), in [0, C) |
+    | span | (question, context) | a list of lists of Answer |
+    """
 
     ids: list[str]  # (T,), unique within the task
-    texts: list[str]  # (T,)
-    labels: np.ndarray  # int64, (T,), in [0, C)
+    texts: list[Any]  # (T,)
+    labels: Any
+    groups: list[str] | None = None  # (T,): what must lie in one split, such as the query of each candidate
 
 
 class TaskData(NamedTuple):
     """A labelled task, ready to learn."""
 
     name: str
-    classes: list[str]  # (C,)
+    classes: list[str]  # (C,); none where labels are numbers or answers
     train: Split
     validation: Split
     test: Split
+    kind: str = "classification"
 
 
 class Fitted(Protocol):
-    """A text classifier: texts in, probabilities out; can be saved without pickle."""
+    """What has learnt a task: texts in, predictions of its kind out; can be saved without pickle."""
 
-    def predict(self, texts: list[str]) -> np.ndarray:
-        """Return float64 class probabilities, (T, C)."""
+    def predict(self, texts: list[Any]) -> Any:
+        """Return predictions as the kind of the task has them."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -120,6 +148,6 @@ class Outcome(NamedTuple):
     """What a mode hands back to the runner."""
 
     fitted: Fitted
-    validation: np.ndarray  # float64, (T, C): probabilities
-    test: np.ndarray  # float64, (T, C): probabilities
+    validation: Any  # predictions as the kind of the task has them
+    test: Any
     stats: dict[str, float]  # what was chosen and what it cost, by metric name

@@ -5,7 +5,7 @@ import pytest
 import toy
 
 from bertbench.data import bbc
-from bertbench.data.validate import validate
+from bertbench.kinds.validate import validate
 from bertbench.errors import UserError
 from bertbench.types import Split, TaskData
 

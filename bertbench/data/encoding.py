@@ -1,8 +1,8 @@
-"""Labelled texts in, padded windows of token ids out.
+"""Labelled texts or pairs of texts in, padded windows of token ids out.
 
 A text is one window or several: `head` keeps its beginning, `head_tail` its beginning and end (Sun
 et al. 2019, https://arxiv.org/abs/1905.05583, section 5.3.1), `window` all of it, cut in pieces that
-are pooled later.
+are pooled later. Of a pair the longer text is cut first (Devlin et al. 2019, run_classifier.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +18,28 @@ from bertbench.errors import UserError
 Cut = Callable[[list[int], int], list[list[int]]]  # ids, room -> windows of at most `room` ids
 
 
+class Window(NamedTuple):
+    """What an encoder reads at once."""
+
+    ids: list[int]  # special tokens included
+    second: int  # where the second segment begins; their number where there is none
+
+
 class Windows(NamedTuple):
     """Padded windows of some texts, and whose they are."""
 
     ids: Tensor  # int64, (W, L)
     attention_mask: Tensor  # bool, (W, L)
+    segment_ids: Tensor  # int64, (W, L); 1 on the second segment, 0 elsewhere
     owner: Tensor  # int64, (W,): which text of the batch, in [0, T)
+
+
+class Template(NamedTuple):
+    """The special tokens that a tokenizer puts around texts."""
+
+    alone: tuple[list[int], list[int]]  # before and after a text
+    pair: tuple[list[int], list[int], list[int]]  # before, between and after two
+    middle: int  # of the tokens between two, how many are of the first segment
 
 
 def head(ids: list[int], room: int) -> list[list[int]]:
@@ -74,31 +90,87 @@ class Encoding:
             )
         self.tokenizer, self.max_length, self.long_text = tokenizer, max_length, long_text
         self.cut = LONG_TEXT[long_text]
+        self.template = template(tokenizer)
 
-    def encode(self, texts: Sequence[str]) -> list[list[list[int]]]:
-        """Return the windows of each text, special tokens added."""
+    def encode(self, texts: Sequence[str | tuple[str, str]]) -> list[list[Window]]:
+        """Return the windows of each text or pair, special tokens added."""
+        if not texts or isinstance(texts[0], str):
+            before, after = self.template.alone
+            room = self.max_length - len(before) - len(after)
+            return [
+                [Window(ids := [*before, *w, *after], len(ids)) for w in self.cut(text, room)]
+                for text in self.ids(texts)
+            ]
+        firsts, seconds = (self.ids([pair[side] for pair in texts]) for side in (0, 1))
+        return [self._pair(*pair) for pair in zip(firsts, seconds, strict=True)]
+
+    def ids(self, texts: Sequence[Any]) -> list[list[int]]:
+        """Return the ids of each text, without special tokens."""
         reader: Any = self.tokenizer  # typed loosely by transformers
-        cls, sep = reader.cls_token_id, reader.sep_token_id
-        encoded = reader(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-        room = self.max_length - 2
-        return [[[cls, *w, sep] for w in self.cut(ids, room)] for ids in encoded]
+        return reader(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
 
-    def collate(self, texts: Sequence[list[list[int]]]) -> Windows:
+    def _pair(self, first: list[int], second: list[int]) -> list[Window]:
+        before, between, after = self.template.pair
+        room = self.max_length - len(before) - len(between) - len(after)
+        rooms = shares(len(first), len(second), room)
+        windows = []
+        for one in self.cut(first, rooms[0]):
+            for other in self.cut(second, rooms[1]):
+                begin = len(before) + len(one) + self.template.middle
+                windows.append(Window([*before, *one, *between, *other, *after], begin))
+        return windows
+
+    def collate(self, texts: Sequence[list[Window]]) -> Windows:
         """Pad the windows of some encoded texts into one batch."""
         windows = [w for text in texts for w in text]
-        longest = max(map(len, windows))
+        longest = max(len(w.ids) for w in windows)
         ids = np.full((len(windows), longest), self.tokenizer.pad_token_id, dtype=np.int64)
         mask = np.zeros((len(windows), longest), dtype=bool)
+        segments = np.zeros((len(windows), longest), dtype=np.int64)
         for row, w in enumerate(windows):
-            ids[row, : len(w)], mask[row, : len(w)] = w, True
+            ids[row, : len(w.ids)], mask[row, : len(w.ids)] = w.ids, True
+            segments[row, w.second : len(w.ids)] = 1
         owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
-        return Windows(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(owner))
+        return Windows(*map(torch.from_numpy, (ids, mask, segments, owner)))
 
     def settings(self) -> dict[str, object]:
         """Return what `Encoding` needs beside the tokenizer to be made again."""
         return {"max_length": self.max_length, "long_text": self.long_text}
 
 
-def lengths(texts: Sequence[list[list[int]]]) -> list[int]:
+def template(tokenizer: PreTrainedTokenizerBase) -> Template:
+    """Return the special tokens that a tokenizer adds, as it adds them to two short texts."""
+    reader: Any = tokenizer
+    encoded = reader("a", "a", return_token_type_ids=True)
+    owners, ids, types = encoded.sequence_ids(0), encoded["input_ids"], encoded["token_type_ids"]
+    first, second = ([i for i, owner in enumerate(owners) if owner == n] for n in (0, 1))
+    pair = (ids[: first[0]], ids[first[-1] + 1 : second[0]], ids[second[-1] + 1 :])
+    middle = types[first[-1] + 1 : second[0]].count(0) if 1 in types else len(pair[1])
+    alone = reader("a")
+    own = [i for i, owner in enumerate(alone.sequence_ids(0)) if owner == 0]
+    return Template(
+        (alone["input_ids"][: own[0]], alone["input_ids"][own[-1] + 1 :]), pair, middle
+    )
+
+
+def shares(first: int, second: int, room: int) -> tuple[int, int]:
+    """Return how many tokens of each text have room: the longer one gives way, to half at most.
+
+    Args:
+        first: Tokens of the first text.
+        second: Tokens of the second.
+        room: Tokens for both.
+    """
+    if first + second <= room:
+        return max(first, 1), max(second, 1)
+    half = room // 2
+    if first <= half:
+        return max(first, 1), room - first
+    if second <= half:
+        return room - second, max(second, 1)
+    return room - half, half
+
+
+def lengths(texts: Sequence[list[Window]]) -> list[int]:
     """Return the longest window of each text, in tokens."""
-    return [max(map(len, text)) for text in texts]
+    return [max(len(w.ids) for w in text) for text in texts]

@@ -25,11 +25,93 @@ def read_text(file: Path) -> str:
     Raises:
         UserError: The file is too large, damaged, no UTF-8, or may not be read.
     """
+    return _decode(_read(file), file, start=0).removeprefix(MARK)
+
+
+def read_bytes(file: Path) -> bytes:
+    """Return what is in a file; .gz is unpacked.
+
+    Raises:
+        UserError: The file is too large, damaged, changes meanwhile, or may not be read.
+    """
+    with unchanged(file):
+        return _read(file)
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file, or a link to one.
+
+    Raises:
+        UserError: One may not look.
+    """
+    with _named_errors(path):
+        return path.is_file()
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether there is a folder, or a link to one.
+
+    Raises:
+        UserError: One may not look.
+    """
+    with _named_errors(path):
+        return path.is_dir()
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder, by name; hidden entries are passed over.
+
+    Raises:
+        UserError: The folder may not be read, or a name in it is not UTF-8.
+    """
+    with _named_errors(folder):
+        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    for path in found:
+        try:
+            path.name.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{folder} has an entry {path.name!r}, a name that is not UTF-8: rename it"
+            ) from error
+    return found
+
+
+def check_size(file: Path) -> None:
+    """Refuse a file over the limit without holding what is in it."""
+    size = file.stat().st_size
+    if file.suffix.lower() == ".gz" and size * MOST > LIMIT:
+        size = 0
+        with gzip.open(file) as stream:
+            while size <= LIMIT and (chunk := stream.read(CHUNK)):
+                size += len(chunk)
+    check_total(size, file)
+
+
+def check_total(size: int, path: Path) -> None:
+    """Refuse a file, or the files of a folder, of more bytes than are held.
+
+    Raises:
+        UserError: It does.
+    """
+    if size > LIMIT:
+        raise UserError(
+            f"{path} holds more than {LIMIT / 2**30:g} GiB, and is read into memory whole: give a part of it"
+        )
+
+
+@contextlib.contextmanager
+def unchanged(file: Path) -> Iterator[None]:
+    """Refuse a file that another program writes while it is read, and name what else goes wrong.
+
+    Raises:
+        UserError: It changes, or cannot be read.
+    """
     with _named_errors(file):
-        _check_size(file)
-        with _open(file) as stream:
-            raw = stream.read()
-    return _decode(raw, file, start=0).removeprefix(MARK)
+        before = file.stat()
+        yield
+        after = file.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise UserError(f"{file} has changed while it was read: run it again")
 
 
 def json_lines(file: Path, *, held: bool = True) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -57,11 +139,18 @@ def json_lines(file: Path, *, held: bool = True) -> Iterator[tuple[int, dict[str
         yield number, value
 
 
+def _read(file: Path) -> bytes:
+    with _named_errors(file):
+        check_size(file)
+        with _open(file) as stream:
+            return stream.read()
+
+
 def _lines(file: Path, *, held: bool) -> Iterator[tuple[int, str]]:
     """Yield the number and the text of each line; only a line feed ends one."""
     with _named_errors(file):
         if held:
-            _check_size(file)
+            check_size(file)
         with _open(file) as stream:
             number, start = 1, 0
             while raw := stream.readline(LONGEST + 1):
@@ -103,17 +192,3 @@ def _decode(raw: bytes, file: Path, *, start: int) -> str:
             f"{file} is not UTF-8 text (byte {start + raw.index(0)} is zero): convert it first"
         )
     return text
-
-
-def _check_size(file: Path) -> None:
-    """Refuse a file over the limit without holding what is in it."""
-    size = file.stat().st_size
-    if file.suffix.lower() == ".gz" and size * MOST > LIMIT:
-        size = 0
-        with gzip.open(file) as stream:
-            while size <= LIMIT and (chunk := stream.read(CHUNK)):
-                size += len(chunk)
-    if size > LIMIT:
-        raise UserError(
-            f"{file} holds more than {LIMIT / 2**30:g} GiB, and is read into memory whole: give a part of it"
-        )

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from bertbench.data.encoding import Windows
 from bertbench.errors import UserError
 from bertbench.models.encoder import Encoder
+from bertbench.models.targets import Target
 from bertbench.types import POOLINGS
 
 
@@ -17,6 +18,18 @@ def check_pooling(pooling: str) -> None:
     """
     if pooling not in POOLINGS:
         raise UserError(f"mode.pooling={pooling} is none of {', '.join(POOLINGS)}")
+
+
+def check_layer(encoder: Encoder, layer: int) -> None:
+    """Refuse a layer that there is not.
+
+    Raises:
+        UserError: Names the last one.
+    """
+    if not -encoder.depth - 1 <= layer <= encoder.depth:
+        raise UserError(
+            f"mode.layer={layer} does not exist: 0 is the embedding, {encoder.depth} the last layer"
+        )
 
 
 class Pooling(nn.Module):
@@ -38,17 +51,15 @@ class Pooling(nn.Module):
     def __init__(self, encoder: Encoder, *, pooling: str, layer: int) -> None:
         super().__init__()
         check_pooling(pooling)
-        if not -encoder.depth - 1 <= layer <= encoder.depth:
-            raise UserError(
-                f"mode.layer={layer} does not exist: 0 is the embedding, {encoder.depth} the last layer"
-            )
+        check_layer(encoder, layer)
         self.encoder, self.pooling, self.layer = encoder, pooling, layer
 
     def forward(self, windows: Windows) -> Tensor:
         """Return vectors (T, D)."""
         device = next(self.encoder.parameters()).device
         mask = windows.attention_mask.to(device)
-        states = self.encoder(windows.ids.to(device), mask)[self.layer]  # (W, L, D)
+        segments = windows.segment_ids.to(device)
+        states = self.encoder(windows.ids.to(device), mask, segments)[self.layer]  # (W, L, D)
         if self.pooling == "cls":
             vectors = states[:, 0]  # (W, D)
         else:
@@ -65,26 +76,24 @@ class Classifier(nn.Module):
 
     Args:
         pooling: Makes one vector of each text.
-        classes: C.
+        target: What logits are compared with, and what they mean.
+        outputs: Logits a text, C.
         dropout: On the vector, in training.
     """
 
-    def __init__(self, pooling: Pooling, *, classes: int, dropout: float) -> None:
+    def __init__(self, pooling: Pooling, *, target: Target, outputs: int, dropout: float) -> None:
         super().__init__()
-        self.pooling = pooling
+        self.pooling, self.target = pooling, target
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(pooling.encoder.width, classes)
+        self.linear = nn.Linear(pooling.encoder.width, outputs)
         nn.init.normal_(self.linear.weight, std=0.02)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, batch: tuple[Windows, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the mean cross-entropy a text (nats) and what to log."""
+        """Return the mean loss a text and what to log."""
         windows, labels = batch
         logits = self.logits(windows)
-        targets = labels.to(logits.device)
-        loss = nn.functional.cross_entropy(logits, targets)
-        accuracy = (logits.argmax(-1) == targets).float().mean()
-        return loss, {"loss": loss.detach(), "accuracy": accuracy}
+        return self.target.loss(logits, labels.to(logits.device))
 
     def logits(self, windows: Windows) -> Tensor:
         """Return logits (T, C), float32."""

@@ -1,178 +1,216 @@
-"""The encoder as it is: features computed once and kept, logistic regression on top."""
+"""The encoder as it is: features computed once and kept, a linear model on top."""
 
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from bertbench import interrupt
-from bertbench import tokenizer as tokenizers
-from bertbench.data.encoding import Encoding, lengths
-from bertbench.linear import Linear, fit_linear
-from bertbench.models import checkpoint
-from bertbench.models.encoder import Encoder, count_parameters, positions
-from bertbench.models.heads import Pooling, check_pooling
+from bertbench import predictors
+from bertbench.errors import UserError
+from bertbench.kinds import find, rank
+from bertbench.learners import commonest
+from bertbench.linear import fit_linear
+from bertbench.models.encoder import count_parameters
+from bertbench.models.heads import check_pooling
+from bertbench.optim import Recipe
+from bertbench.probing.spans import FittedSpans, Kept, SpanReader
+from bertbench.probing.texts import FittedFrozen, Reader
+from bertbench.probing.words import FittedWords, WordReader
 from bertbench.records import STAGES, fingerprint
-from bertbench.runtime import Compute
 from bertbench.setting import Setting
-from bertbench.types import Outcome, TaskData
+from bertbench.tuning import tune
+from bertbench.types import Outcome, Split, TaskData
 
-BATCH_SIZE = 64  # texts at once; changes no feature but in the last bits
-SETTINGS, FEATURES = "frozen.json", "features.safetensors"
+FEATURES = "features.safetensors"
 
 
 class Frozen:
-    """Pooled states of one layer under a logistic regression (feature-based use).
+    """States of one layer under a linear model (feature-based use).
 
-    Source: Devlin et al. (2019), section 5.3; Conneau and Kiela (2018),
-    https://arxiv.org/abs/1803.05449, for the regression on frozen sentence vectors.
+    Texts: a regression on pooled states (Devlin et al. 2019, section 5.3; Conneau and Kiela 2018,
+    https://arxiv.org/abs/1803.05449). Words: the same on the state of each. Questions: linear scores
+    of where an answer begins and ends, trained on states that were computed once.
 
     Args:
         pooling: `cls` or `mean`.
         layer: 0 is the embedding; negative counts from the last.
         penalties: Values of C to choose from on validation.
-    """
-
-    def __init__(self, *, pooling: str, layer: int, penalties: Sequence[float]) -> None:
-        check_pooling(pooling)
-        self.pooling, self.layer, self.penalties = pooling, layer, penalties
-
-    def fit(self, data: TaskData, setting: Setting) -> Outcome:
-        """See `Mode`."""
-        reader = Reader(
-            setting.need_checkpoint(),
-            pooling=self.pooling,
-            layer=self.layer,
-            max_length=setting.max_length,
-            long_text=setting.long_text,
-            compute=setting.compute,
-        )
-        splits = (data.train, data.validation, data.test)
-        # Kept features were computed once; their seconds count in every run that learns from them.
-        kept = [self._features(reader, split.texts, setting) for split in splits]
-        (train, _), (validation, _), (test, _) = kept
-        started = time.perf_counter()
-        linear, c = fit_linear(
-            train,
-            data.train.labels,
-            validation,
-            data.validation.labels,
-            classes=len(data.classes),
-            penalties=self.penalties,
-            metric=setting.metric,
-        )
-        stats = {
-            "chosen/C": c,
-            "cost/train_seconds": time.perf_counter() - started + sum(s for _, s in kept[:2]),
-            "cost/parameters": float(count_parameters(reader.pooling)),
-        }
-        fitted = FittedFrozen(reader, linear)
-        return Outcome(fitted, linear.predict(validation), linear.predict(test), stats)
-
-    def _features(
-        self, reader: "Reader", texts: list[str], setting: Setting
-    ) -> tuple[np.ndarray, float]:
-        """Return features (T, D) and the seconds they took when they were made."""
-        # The encoder by its bytes: one made again from the same recipe, on a GPU or in a budget of
-        # seconds, is another, and must not be given the features of the first.
-        recipe = {
-            "version": STAGES["features"],
-            "encoder": setting.checkpoint_key,
-            **reader.settings(),
-            "texts": fingerprint(texts),
-            "precision": str(setting.compute.autocast_dtype),
-        }
-
-        def make(folder: Path) -> None:
-            started = time.perf_counter()
-            features = reader.read(texts)
-            seconds = np.array([time.perf_counter() - started])
-            save_file({"features": features, "seconds": seconds}, folder / FEATURES)
-
-        kept = load_file(setting.store.entry("features", recipe, make) / FEATURES)
-        return kept["features"], float(kept["seconds"][0])
-
-
-class Reader:
-    """Texts in, frozen features out: the encoder in eval mode, without gradients.
-
-    Args:
-        folder: Encoder and tokenizer in transformers' format.
-        pooling: `cls` or `mean`.
-        layer: 0 is the embedding; negative counts from the last.
-        max_length: Tokens of a window.
-        long_text: A key of LONG_TEXT.
-        compute: Device and precision.
+        span: For questions: `optim` (the fields of `bertbench.optim.Recipe`), `epochs`, `min_steps` and
+            `batch_size`.
     """
 
     def __init__(
         self,
-        folder: Path,
         *,
         pooling: str,
         layer: int,
-        max_length: int,
-        long_text: str,
-        compute: Compute,
+        penalties: Sequence[float],
+        span: dict[str, Any],
     ) -> None:
-        self.model = checkpoint.load(folder)
-        vocab_size = self.model.config.vocab_size
-        self.tokenizer = tokenizers.load(folder, vocab_size=vocab_size)
-        self.encoding = Encoding(
-            self.tokenizer,
-            max_length=max_length,
-            long_text=long_text,
-            positions=positions(self.model),
+        check_pooling(pooling)
+        self.pooling, self.layer, self.penalties = pooling, layer, penalties
+        self.span = span
+
+    def fit(self, data: TaskData, setting: Setting) -> Outcome:
+        """See `Mode`."""
+        ways = {"text": self._texts, "token": self._words, "span": self._spans}
+        return ways[find(data.kind).reading](data, setting)
+
+    def _texts(self, data: TaskData, setting: Setting) -> Outcome:
+        reader = Reader(
+            setting.need_checkpoint(), pooling=self.pooling, **_reading(setting, self.layer)
         )
-        encoder = Encoder(self.model.base_model)
-        self.pooling = Pooling(encoder, pooling=pooling, layer=layer).to(compute.device).eval()
-        self.compute = compute
 
-    @torch.inference_mode()
-    def read(self, texts: list[str]) -> np.ndarray:
-        """Return float32 features (T, D); texts of like length share a batch."""
-        encoded = self.encoding.encode(texts)
-        order = np.argsort(lengths(encoded), kind="stable")
-        features = np.empty((len(texts), self.pooling.encoder.width), dtype=np.float32)
-        for start in range(0, len(order), BATCH_SIZE):
-            interrupt.check()
-            rows = order[start : start + BATCH_SIZE]
-            with self.compute.autocast():
-                vectors = self.pooling(self.encoding.collate([encoded[i] for i in rows]))
-            features[rows] = vectors.float().cpu().numpy()
-        return features
+        def read(texts: list[Any]) -> dict[str, Tensor]:
+            return {"features": torch.from_numpy(reader.read(texts))}
 
-    def settings(self) -> dict[str, object]:
-        """Return what decides the features beside encoder and texts."""
-        return {
-            "pooling": self.pooling.pooling,
-            "layer": self.pooling.layer,
-            **self.encoding.settings(),
-        }
+        kept = [_kept(read, reader.settings(), split, setting) for split in data[2:5]]
+        train, validation, test = (found["features"].numpy() for found in kept)
+        started = time.perf_counter()
+        paired = isinstance(data.train.texts[0], tuple)
+        linear, chosen = predictors.fit(
+            data,
+            setting.metric,
+            train,
+            validation,
+            penalties=self.penalties,
+            width=reader.width if paired else None,
+        )
+        stats = chosen | _cost(started, kept, count_parameters(reader.pooling))
+        fitted = FittedFrozen(reader, linear, data.kind)
+        return Outcome(fitted, linear.predict(validation), linear.predict(test), stats)
+
+    def _words(self, data: TaskData, setting: Setting) -> Outcome:
+        reader = WordReader(setting.need_checkpoint(), **_reading(setting, self.layer))
+
+        def read(texts: list[Any]) -> dict[str, Tensor]:
+            features, seen = reader.read(texts)
+            return {"features": torch.from_numpy(features), "seen": torch.from_numpy(seen)}
+
+        kept = [_kept(read, reader.settings(), split, setting) for split in data[2:5]]
+        (train, seen), *others = [
+            (found["features"].numpy(), found["seen"].numpy()) for found in kept
+        ]
+        started = time.perf_counter()
+        labels, tag = np.concatenate(data.train.labels)[seen], commonest(data.train)
+        counts = [[len(words) for words in split.texts] for split in (data.validation, data.test)]
+        tries = []
+        for penalty in sorted(self.penalties):  # by the task's own metric, which may count spans
+            linear, _ = fit_linear(
+                train[seen],
+                labels,
+                others[0][0],
+                np.concatenate(data.validation.labels),
+                classes=len(data.classes),
+                penalties=[penalty],
+                metric="accuracy",
+            )
+            fitted = FittedWords(reader, linear, tag)
+            found = fitted.spread(*others[0], counts[0])
+            tries.append((*rank(data, setting.metric, found), -penalty, fitted, found))
+        *_, penalty, fitted, validation = max(tries, key=lambda row: row[:3])
+        test = fitted.spread(*others[1], counts[1])
+        stats = {"chosen/C": float(-penalty)}
+        stats |= _cost(started, kept, count_parameters(reader.states))
+        return Outcome(fitted, validation, test, stats)
+
+    def _spans(self, data: TaskData, setting: Setting) -> Outcome:
+        reader = SpanReader(setting.need_checkpoint(), **_reading(setting, self.layer))
+        threshold = None if all(data.train.labels) else 0.0
+        fitted = Rested(reader, threshold, setting, data)
+        more = {name: value for name, value in self.span.items() if name != "optim"}
+        validation, stats = tune(
+            fitted,
+            data,
+            setting,
+            Recipe(**self.span["optim"]),
+            prefix="train/",
+            checkpoints=setting.checkpoints,
+            **more,
+        )
+        test = fitted.predict_encoded(fitted.encode(data.test.texts))
+        stats["cost/train_seconds"] += fitted.seconds
+        stats["cost/parameters"] += float(count_parameters(reader.head.encoder))
+        return Outcome(fitted, validation, test, stats)
 
 
-class FittedFrozen:
-    """Texts in, probabilities out."""
+class Rested(FittedSpans):
+    """The same, with the states of the task's own splits read from the store."""
 
-    def __init__(self, reader: Reader, linear: Linear) -> None:
-        self.reader, self.linear = reader, linear
+    def __init__(
+        self, reader: SpanReader, threshold: float | None, setting: Setting, data: TaskData
+    ) -> None:
+        super().__init__(reader, threshold=threshold, seed=setting.seed)
+        self.setting, self.seconds = setting, 0.0
+        self.known = {id(split.texts): split for split in data[2:5]}
 
-    def predict(self, texts: list[str]) -> np.ndarray:
-        """Return float64 class probabilities, (T, C)."""
-        return self.linear.predict(self.reader.read(texts))
+    def encode(self, texts: Sequence[Any]) -> list[Kept]:
+        """See `FittedSpans`."""
+        split = self.known.get(id(texts))
+        if split is None:
+            return super().encode(texts)
+        encoded = self.reader.encoding.encode(texts)
 
-    def save(self, folder: Path) -> None:
-        """Write encoder, tokenizer, regression and settings into `folder`."""
-        checkpoint.save(self.reader.model, self.reader.tokenizer, folder)
-        self.linear.save(folder)
-        (folder / SETTINGS).write_text(json.dumps(self.reader.settings()), encoding="utf-8")
+        def read(_: list[Any]) -> dict[str, Tensor]:
+            found = self.reader.read(encoded)
+            return {
+                "states": torch.cat(found),
+                "counts": torch.tensor([len(states) for states in found]),
+            }
 
-    @classmethod
-    def load(cls, folder: Path, compute: Compute) -> "FittedFrozen":
-        """Read what `save` wrote."""
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        return cls(Reader(folder, **settings, compute=compute), Linear.load(folder))
+        kept = _kept(read, self.reader.settings(), split, self.setting)
+        self.seconds += float(kept["seconds"][0])
+        states = kept["states"].split(kept["counts"].tolist())
+        return [Kept(*pair) for pair in zip(encoded, states, strict=True)]
+
+
+def _reading(setting: Setting, layer: int) -> dict[str, Any]:
+    return {
+        "layer": layer,
+        "max_length": setting.max_length,
+        "long_text": setting.long_text,
+        "compute": setting.compute,
+    }
+
+
+def _kept(
+    read: Callable[[list[Any]], dict[str, Tensor]],
+    settings: dict[str, object],
+    split: Split,
+    setting: Setting,
+) -> dict[str, Tensor]:
+    """Return features of a split, and under `seconds` what they took when they were made.
+
+    Kept features were computed once; their seconds count in every run that learns from them.
+    """
+    # The encoder by its bytes: one made again from the same recipe, on a GPU or in a budget of
+    # seconds, is another, and must not be given the features of the first.
+    recipe = {
+        "version": STAGES["features"],
+        "encoder": setting.checkpoint_key,
+        **settings,
+        "texts": fingerprint(split.texts),
+        "precision": str(setting.compute.autocast_dtype),
+    }
+
+    def make(folder: Path) -> None:
+        started = time.perf_counter()
+        features = read(split.texts)
+        seconds = torch.tensor([time.perf_counter() - started], dtype=torch.float64)
+        save_file(features | {"seconds": seconds}, folder / FEATURES)
+
+    return load_file(setting.store.entry("features", recipe, make) / FEATURES)
+
+
+def _cost(started: float, kept: Sequence[dict[str, Tensor]], parameters: int) -> dict[str, float]:
+    """Return seconds and parameters; those of the test features are no training."""
+    seconds = sum(float(found["seconds"][0]) for found in kept[:2])
+    return {
+        "cost/train_seconds": time.perf_counter() - started + seconds,
+        "cost/parameters": float(parameters),
+    }

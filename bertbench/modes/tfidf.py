@@ -1,42 +1,46 @@
-"""The linear baseline: word n-grams weighted by tf-idf, logistic regression on top; no encoder."""
+"""The linear baseline of each kind of task: counts of words under a linear model; no encoder."""
 
-import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
-from sklearn.feature_extraction.text import TfidfVectorizer
 
+from bertbench.baselines import texts
+from bertbench.baselines.answering import FittedPassages
+from bertbench.baselines.matching import Matcher
+from bertbench.baselines.passages import Passages
+from bertbench.baselines.words import WordTagger
 from bertbench.errors import UserError
-from bertbench.linear import Linear, fit_linear, rank
+from bertbench.kinds import find, rank
+from bertbench.scores.answers import token_f1
 from bertbench.setting import Setting
 from bertbench.types import Outcome, TaskData
 
-SETTINGS, IDF = "tfidf.json", "idf.safetensors"
-
 
 class Tfidf:
-    """Sublinear tf-idf over word n-grams (Wang and Manning 2012, https://aclanthology.org/P12-2018).
+    """What a task is worth without an encoder.
 
-    It reads each text whole, however long. Stop words and C are chosen on validation.
+    Texts and pairs: sublinear tf-idf over n-grams of words or of characters (Wang and Manning 2012,
+    https://aclanthology.org/P12-2018), chosen on validation, as stop words and C are. Ranks: that, the
+    cosine or BM25. Words: features of each and its neighbours. Questions: the sentence of the largest
+    overlap. It reads each text whole, however long.
 
     Args:
         ngrams: Longest n-gram in words; all shorter ones are used too.
+        characters: Longest n-gram in characters, within words; null tries words alone.
         min_documents: An n-gram counts if it stands in so many training texts.
         stop_words: What to choose from: null keeps every word, `english` drops scikit-learn's list.
         penalties: Values of C to choose from.
 
     Raises:
-        UserError: `ngrams` or `min_documents` is below 1, or `stop_words` names no list.
+        UserError: `ngrams` or `min_documents` is below 1, `characters` below 2, or `stop_words` names no list.
     """
 
     def __init__(
         self,
         *,
         ngrams: int,
+        characters: int | None,
         min_documents: int,
         stop_words: Sequence[str | None],
         penalties: Sequence[float],
@@ -49,84 +53,96 @@ class Tfidf:
             raise UserError(
                 f"mode.ngrams={ngrams} and mode.min_documents={min_documents} must both be at least 1"
             )
-        self.ngrams, self.min_documents, self.penalties = ngrams, min_documents, penalties
-        self.stop_words = list(dict.fromkeys(stop_words))
+        if characters is not None and characters < 2:
+            raise UserError(f"mode.characters={characters} must be null or at least 2")
+        self.min_documents, self.penalties = min_documents, penalties
+        self.grams = [texts.Grams("word", ngrams, words) for words in dict.fromkeys(stop_words)]
+        if characters is not None:
+            self.grams.append(texts.Grams("character", characters, None))
 
     def fit(self, data: TaskData, setting: Setting) -> Outcome:
         """See `Mode`."""
+        ways = {"text": self._texts, "token": self._words, "span": self._spans}
         started = time.perf_counter()
-        tried = [self._try(words, data, setting) for words in self.stop_words]
+        outcome = ways[find(data.kind).reading](data, setting)
+        outcome.stats["cost/train_seconds"] = time.perf_counter() - started
+        return outcome._replace(test=outcome.fitted.predict(data.test.texts))
+
+    def _texts(self, data: TaskData, setting: Setting) -> Outcome:
+        tried = [
+            texts.fit(
+                grams,
+                data,
+                setting.metric,
+                min_documents=self.min_documents,
+                penalties=self.penalties,
+            )
+            for grams in self.grams
+        ]
         tries = [found for found in tried if found is not None]
         if not tries:
             raise UserError("TF-IDF finds no words in the training texts")
-        ranks = [rank(setting.metric, data.validation.labels, found) for _, _, found in tries]
+        ranks = [rank(data, setting.metric, found) for _, found, _ in tries]
         best = max(range(len(tries)), key=ranks.__getitem__)
-        fitted, c, validation = tries[best]
-        stats = {
-            "chosen/C": c,
-            "chosen/stop_words": float(fitted.settings["stop_words"] is not None),
-            "cost/train_seconds": time.perf_counter() - started,
-            "cost/parameters": float(fitted.linear.weights.size + fitted.linear.bias.size),
+        fitted, validation, chosen = tries[best]
+        stats = chosen | {
+            "chosen/stop_words": float(fitted.grams.stop_words is not None),
+            "chosen/characters": float(fitted.grams.analyzer == "character"),
+            "cost/parameters": float(fitted.parameters),
         }
-        return Outcome(fitted, validation, fitted.predict(data.test.texts), stats)
+        if data.kind == "ranking":
+            matcher, rule = _matcher(data, setting)
+            found = matcher.predict(data.validation.texts)
+            if rank(data, setting.metric, found) > ranks[best]:
+                return Outcome(matcher, found, None, rule | {"cost/parameters": 0.0})
+        return Outcome(fitted, validation, None, stats)
 
-    def _try(
-        self, stop_words: str | None, data: TaskData, setting: Setting
-    ) -> tuple["FittedTfidf", float, np.ndarray] | None:
-        """Fit with one list of stop words; return the classifier, its C and validation probabilities.
+    def _words(self, data: TaskData, setting: Setting) -> Outcome:
+        measure = find(data.kind).measures[setting.metric]
+        sign = 1 if measure.higher_is_better else -1
 
-        None where no word is left.
-        """
-        settings = {"ngrams": self.ngrams, "stop_words": stop_words}
-        vectorizer = _vectorizer(**settings, min_df=self.min_documents)
-        try:
-            train = vectorizer.fit_transform(data.train.texts)
-        except ValueError:  # scikit-learn's word for an empty vocabulary
-            return None
-        validation = vectorizer.transform(data.validation.texts)
-        linear, c = fit_linear(
-            train,
+        def score(labels: list[np.ndarray], predictions: list[np.ndarray]) -> float:
+            split = data.validation._replace(labels=labels)
+            return sign * measure.function(split, predictions, data.classes)
+
+        tagger, c = WordTagger.fit(
+            data.train.texts,
             data.train.labels,
-            validation,
+            data.validation.texts,
             data.validation.labels,
             classes=len(data.classes),
             penalties=self.penalties,
-            metric=setting.metric,
+            score=score,
         )
-        return FittedTfidf(vectorizer, linear, settings), c, linear.predict(validation)
+        parameters = tagger.linear.weights.size + tagger.linear.bias.size
+        stats = {"chosen/C": c, "cost/parameters": float(parameters)}
+        return Outcome(tagger, tagger.predict(data.validation.texts), None, stats)
+
+    def _spans(self, data: TaskData, setting: Setting) -> Outcome:  # noqa: ARG002 - always F1
+        passages, chosen = Passages.fit(
+            data.train.texts,
+            data.train.labels,
+            data.validation.texts,
+            data.validation.labels,
+            score=token_f1,
+        )
+        stats = chosen | {"cost/parameters": float(len(passages.counts))}
+        fitted = FittedPassages(passages)
+        return Outcome(fitted, fitted.predict(data.validation.texts), None, stats)
 
 
-class FittedTfidf:
-    """Texts in, probabilities out."""
+def _matcher(data: TaskData, setting: Setting) -> tuple[Matcher, dict[str, float]]:
+    """Choose between the cosine and BM25 by the metric of the task."""
+    measure = find(data.kind).measures[setting.metric]
 
-    def __init__(
-        self, vectorizer: TfidfVectorizer, linear: Linear, settings: dict[str, Any]
-    ) -> None:
-        self.vectorizer, self.linear, self.settings = vectorizer, linear, settings
+    def score(labels: np.ndarray, found: np.ndarray, groups: list[str] | None) -> float:
+        split = data.validation._replace(labels=labels, groups=groups)
+        return measure.function(split, found, data.classes)
 
-    def predict(self, texts: list[str]) -> np.ndarray:
-        """Return float64 class probabilities, (T, C)."""
-        return self.linear.predict(self.vectorizer.transform(texts))
-
-    def save(self, folder: Path) -> None:
-        """Write vocabulary, weights and settings into `folder`."""
-        vocabulary = {word: int(i) for word, i in self.vectorizer.vocabulary_.items()}
-        settings = self.settings | {"vocabulary": vocabulary}
-        (folder / SETTINGS).write_text(json.dumps(settings, sort_keys=True), encoding="utf-8")
-        save_file({"idf": self.vectorizer.idf_}, folder / IDF)
-        self.linear.save(folder)
-
-    @classmethod
-    def load(cls, folder: Path) -> "FittedTfidf":
-        """Read what `save` wrote."""
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        vocabulary = settings.pop("vocabulary")
-        vectorizer = _vectorizer(**settings, vocabulary=vocabulary)
-        vectorizer.idf_ = load_file(folder / IDF)["idf"]
-        return cls(vectorizer, Linear.load(folder), settings)
-
-
-def _vectorizer(*, ngrams: int, stop_words: str | None, **more: Any) -> TfidfVectorizer:
-    return TfidfVectorizer(
-        sublinear_tf=True, ngram_range=(1, ngrams), stop_words=stop_words, **more
+    return Matcher.fit(
+        data.train.texts,
+        data.validation.texts,
+        data.validation.labels,
+        data.validation.groups,
+        score=score,
     )

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from bertbench.metrics import find
+from bertbench.kinds import measure
 from bertbench.records import Json, RunRecord
 from bertbench.report.collect import Evidence
 from bertbench.report.stats import Difference, Summary, paired_difference, summarise
@@ -98,7 +98,7 @@ def _table(evidence: list[Evidence]) -> Table:
         compared = groups[chosen] if chosen is not None and key != chosen else None
         difference = paired_difference(runs, compared) if compared is not None else None
         rows[key] = Row(labels[key], runs, score, difference)
-    sign = -1 if find(metric).higher_is_better else 1
+    sign = -1 if measure(metric).higher_is_better else 1
     ranked = sorted(rows.values(), key=lambda row: (sign * row.score.mean, row.label))
     first = evidence[0].record
     baseline = rows[chosen] if chosen is not None else None
@@ -109,7 +109,7 @@ def _validated(runs: list[Evidence]) -> float:
     """Return the mean score on validation, signed so that higher is better."""
     metric = runs[0].record.metric
     mean = summarise([e.record.metrics[f"validation/{metric}"] for e in runs]).mean
-    return mean if find(metric).higher_is_better else -mean
+    return mean if measure(metric).higher_is_better else -mean
 
 
 def _size(record: RunRecord) -> str:

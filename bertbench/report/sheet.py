@@ -1,6 +1,6 @@
 """Tables in, the markdown of a comparison sheet out: the answer first, then the evidence."""
 
-from bertbench.metrics import find
+from bertbench.kinds import measure
 from bertbench.report.curves import caption
 from bertbench.report.encoders import Encoder, find_encoders
 from bertbench.report.pretraining import plain_encoders, plateaus, section
@@ -81,7 +81,7 @@ def verdict(table: Table) -> str:
     if baseline is None or best.difference is None:
         return f"Best: {name} with {number(best.score)}. TF-IDF was not run with these seeds."
     gap = best.difference.metric
-    gain = gap.mean if find(table.metric).higher_is_better else -gap.mean
+    gain = gap.mean if measure(table.metric).higher_is_better else -gap.mean
     seeds = f"over {gap.seeds} seeds" if gap.seeds > 1 else "with one seed"
     if gain <= 0:
         text = (

@@ -70,4 +70,6 @@ def paired_difference(row: Sequence[Evidence], baseline: Sequence[Evidence]) -> 
 def _test_items(run: Evidence) -> tuple[list[str], np.ndarray]:
     """Return the ids of the test items, and which are right."""
     test: Any = run.predictions.loc[run.predictions["split"] == "test"]
+    if "right" in test:
+        return list(test["id"]), np.asarray(test["right"], dtype=bool)
     return list(test["id"]), np.asarray(test["prediction"]) == np.asarray(test["label"])

@@ -1,4 +1,4 @@
-"""A task in, nothing out: refuses data that would train or score to nonsense."""
+"""A task of any kind in, nothing out: refuses data that would train or score to nonsense."""
 
 from collections import Counter
 from itertools import chain
@@ -6,6 +6,7 @@ from itertools import chain
 import numpy as np
 
 from bertbench.errors import UserError
+from bertbench.kinds import find
 from bertbench.types import Split, TaskData
 
 
@@ -21,13 +22,15 @@ def validate(data: TaskData, place: str) -> None:
             classes or is not trained on, or an id stands twice.
     """
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    kind = find(data.kind, f"the kind of {place}")
     for name, split in splits.items():
         where = f"the {name} split of {place}"
         _check_lengths(split, where)
         _check_texts(split, where)
-        _check_labels(split, len(data.classes), where)
+        kind.check(split, data.classes, where)
     _check_names(data, place)
-    _check_classes(splits, data.classes, place)
+    if data.kind == "classification":
+        _check_classes(splits, data.classes, place)
 
 
 def _check_lengths(split: Split, where: str) -> None:
@@ -41,34 +44,21 @@ def _check_lengths(split: Split, where: str) -> None:
 
 
 def _check_texts(split: Split, where: str) -> None:
+    blank = []
     for name, text in zip(split.ids, split.texts, strict=True):
-        if not isinstance(text, str):
+        parts = [text] if isinstance(text, str) else text
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
             raise UserError(f"{where} has {text!r:.60} under the id {name!r}: make it text")
-        if _is_broken(text):
+        if any(map(_is_broken, parts)):
             raise UserError(
                 f"{where} has half a character (a lone surrogate) in the text of the id {name!r}: repair it"
             )
-    blank = [name for name, text in zip(split.ids, split.texts, strict=True) if not text.strip()]
+        if not parts or not all(part.strip() for part in parts):
+            blank.append(name)
     if blank:
         raise UserError(
             f"{len(blank)} of {len(split.ids)} texts in {where} are blank, the first with the id "
             f"{blank[0]!r}: fill or remove them"
-        )
-
-
-def _check_labels(split: Split, classes: int, where: str) -> None:
-    labels = np.asarray(split.labels)
-    if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
-        raise UserError(
-            f"{where} has the label {labels.flat[0]} for the id {split.ids[0]!r}: labels are whole numbers "
-            f"from 0 to {classes - 1}, one a text"
-        )
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(wrong):
-        row = wrong[0]
-        raise UserError(
-            f"{where} has the label {labels[row]} for the id {split.ids[row]!r}: labels go from 0 to "
-            f"{classes - 1}, the number of a class"
         )
 
 
@@ -78,7 +68,7 @@ def _check_names(data: TaskData, place: str) -> None:
     name, count = ids.most_common(1)[0]
     if count > 1:
         raise UserError(f"{count} texts of {place} have the id {name!r}: give each its own")
-    name, count = Counter(data.classes).most_common(1)[0]
+    name, count = next(iter(Counter(data.classes).most_common(1)), ("", 0))
     if count > 1:
         raise UserError(f"{count} classes of {place} have the name {name!r}: give each its own")
     for name in chain(ids, data.classes):

@@ -1,0 +1,1 @@
+"""Baselines without an encoder for every kind of task: values in, scores out, nothing heavy needed."""

@@ -1,0 +1,192 @@
+"""Features of texts in, a linear model of their kind out, its strength chosen on validation."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+
+from bertbench import interrupt
+from bertbench.baselines.regressions import OneVsRest, Ridge, fit_ridge, fit_sets
+from bertbench.errors import UserError
+from bertbench.kinds import rank
+from bertbench.linear import Linear, fit_linear
+from bertbench.types import TaskData
+
+SCORER, COSINE = "scorer.safetensors", "cosine.json"
+
+
+class Predictor(Protocol):
+    """Features in, predictions of a kind out."""
+
+    def predict(self, features: Any) -> np.ndarray:
+        """Return predictions (T, C) or (T,) of features (T, D)."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the numbers into `folder`."""
+        ...
+
+
+class Scorer(NamedTuple):
+    """A logistic regression on whether a candidate is relevant."""
+
+    weights: np.ndarray  # float64, (D,)
+    bias: np.ndarray  # float64, ()
+
+    def predict(self, features: Any) -> np.ndarray:
+        """Return scores (T,) in [0, 1]."""
+        return expit(np.asarray(features @ self.weights) + self.bias)
+
+    def save(self, folder: Path) -> None:
+        """See `Predictor`."""
+        save_file(
+            {k: np.ascontiguousarray(v) for k, v in self._asdict().items()}, folder / SCORER
+        )
+
+
+class Cosine(NamedTuple):
+    """A line through the cosine of the two vectors of a pair, which stand first among its features."""
+
+    width: int  # D of each vector
+    slope: float
+    bias: float
+
+    def predict(self, features: Any) -> np.ndarray:
+        """Return numbers (T,)."""
+        return self.slope * cosines(features, self.width) + self.bias
+
+    def save(self, folder: Path) -> None:
+        """See `Predictor`."""
+        (folder / COSINE).write_text(json.dumps(self._asdict()), encoding="utf-8")
+
+
+def fit(
+    data: TaskData,
+    metric: str,
+    train: Any,
+    validation: Any,
+    *,
+    penalties: Sequence[float],
+    width: int | None = None,
+) -> tuple[Predictor, dict[str, float]]:
+    """Fit the linear model of a task's kind.
+
+    Args:
+        data: Gives kind and labels.
+        metric: Validation chooses by it.
+        train: (T, D) features of the training texts, dense or sparse.
+        validation: (T', D).
+        penalties: Values of C to choose from.
+        width: Of the vectors of a pair, where these stand first in dense features; the cosine is tried too
+            then, for numbers and ranks.
+
+    Returns:
+        The model, and what was chosen: its C, or 0 for the cosine.
+    """
+    model, c = _FIT[data.kind](data, metric, train, validation, penalties)
+    if width is not None and data.kind in ("regression", "ranking"):
+        rival = _cosine(data, train, width)
+        if rank(data, metric, rival.predict(validation)) > rank(
+            data, metric, model.predict(validation)
+        ):
+            return rival, {"chosen/C": 0.0}
+    return model, {"chosen/C": c}
+
+
+def load(folder: Path, kind: str) -> Predictor:
+    """Read what a predictor of that kind has written into `folder`."""
+    if (folder / COSINE).is_file():
+        return Cosine(**json.loads((folder / COSINE).read_text(encoding="utf-8")))
+    return _LOAD[kind](folder)
+
+
+def cosines(features: Any, width: int) -> np.ndarray:
+    """Return the cosine of columns [0, width) and [width, 2 width), (T,); 0 where one is zero."""
+    first, second = features[:, :width], features[:, width : 2 * width]
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    products = (first * second).sum(1, dtype=np.float64)
+    return np.divide(products, norms, out=np.zeros(len(products)), where=norms > 0)
+
+
+def _classes(
+    data: TaskData, metric: str, train: Any, validation: Any, penalties: Sequence[float]
+) -> tuple[Predictor, float]:
+    return fit_linear(
+        train,
+        data.train.labels,
+        validation,
+        data.validation.labels,
+        classes=len(data.classes),
+        penalties=penalties,
+        metric=metric,
+    )
+
+
+def _sets(
+    data: TaskData,
+    metric: str,  # noqa: ARG001 - always micro F1
+    train: Any,
+    validation: Any,
+    penalties: Sequence[float],
+) -> tuple[Predictor, float]:
+    labels = data.train.labels, data.validation.labels
+    return fit_sets(train, labels[0], validation, labels[1], penalties=penalties)
+
+
+def _number(
+    data: TaskData,
+    metric: str,  # noqa: ARG001 - always the squared error
+    train: Any,
+    validation: Any,
+    penalties: Sequence[float],
+) -> tuple[Predictor, float]:
+    labels = data.train.labels, data.validation.labels
+    return fit_ridge(train, labels[0], validation, labels[1], penalties=penalties)
+
+
+def _relevance(
+    data: TaskData, metric: str, train: Any, validation: Any, penalties: Sequence[float]
+) -> tuple[Predictor, float]:
+    relevant = data.train.labels > 0
+    if relevant.all() or not relevant.any():
+        raise UserError(
+            "the training candidates are all relevant, or none is: nothing can be learned from them"
+        )
+    ranked = []
+    for c in sorted(penalties):
+        interrupt.check()
+        fitted = LogisticRegression(C=c, max_iter=5000).fit(train, relevant)
+        model = Scorer(fitted.coef_[0], fitted.intercept_[0])
+        ranked.append((*rank(data, metric, model.predict(validation)), -c, model))
+    *_, negative_c, best = max(ranked, key=lambda row: row[:3])
+    return best, float(-negative_c)
+
+
+def _cosine(data: TaskData, train: Any, width: int) -> Cosine:
+    """Return the line of least squares through the cosines; for ranks, the cosine itself."""
+    if data.kind == "ranking":
+        return Cosine(width, 1.0, 0.0)
+    found = cosines(train, width)
+    if not found.std():
+        return Cosine(width, 0.0, float(data.train.labels.mean()))
+    slope, bias = np.polyfit(found, data.train.labels, 1)
+    return Cosine(width, float(slope), float(bias))
+
+
+_FIT: dict[str, Callable[..., tuple[Predictor, float]]] = {
+    "classification": _classes,
+    "multilabel": _sets,
+    "regression": _number,
+    "ranking": _relevance,
+}
+_LOAD: dict[str, Callable[[Path], Predictor]] = {
+    "classification": Linear.load,
+    "multilabel": OneVsRest.load,
+    "regression": Ridge.load,
+    "ranking": lambda folder: Scorer(**load_file(folder / SCORER)),
+}

@@ -1,0 +1,1 @@
+"""Labelled data of any kind: where it comes from, and what is made of it before anything learns."""

@@ -33,7 +33,6 @@ GIVEN = {
 LEFT_TO_THE_USER = {
     "corpus/files": {"corpus.path"},
     "corpus/joined": {"corpus.parts.own.path"},
-    "task/files": {"task.source.path"},
 }
 DATACLASSES = {
     "weights": config.Weights,
@@ -197,7 +196,7 @@ def test_a_slip_is_answered_with_the_nearest_word(override, meant):
 
 
 @pytest.mark.parametrize(
-    ("option", "key"), [("corpus", "corpus.path"), ("task", "task.source.path")]
+    ("option", "key"), [("corpus", "corpus.path")]
 )
 def test_a_setting_without_default_is_named(option, key):
     with pytest.raises(UserError, match=rf"^{key} has no default: set it with {key}=\.\.\.$"):

@@ -3,7 +3,7 @@
 import pytest
 import toy
 
-from bertbench.data.encoding import LONG_TEXT, Encoding, head, head_tail, lengths, window
+from bertbench.data.encoding import LONG_TEXT, Encoding, Window, head, head_tail, lengths, window
 from bertbench.errors import UserError
 
 every_rule = pytest.mark.parametrize("long_text", LONG_TEXT)
@@ -15,6 +15,16 @@ def encoding(tokenizer, long_text="head", max_length=16, positions=64):
 
 def plain_ids(tokenizer, text):
     return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def ids_of(encoded):
+    """Return the ids of each window of each text."""
+    return [[w.ids for w in text] for text in encoded]
+
+
+def windows_of(*texts):
+    """Return encoded texts of windows of these ids, each of one segment."""
+    return [[Window(ids, len(ids)) for ids in text] for text in texts]
 
 
 TEXTS = [*toy.corpus()[:12], "", "goal"]
@@ -58,13 +68,13 @@ def test_windows_lose_nothing_and_repeat_nothing(count):
 @pytest.mark.parametrize("max_length", [8, 16, 33, 64])
 def test_no_window_is_longer_than_max_length(tokenizer, long_text, max_length):
     encoded = encoding(tokenizer, long_text, max_length).encode(TEXTS)
-    assert all(len(w) <= max_length for text in encoded for w in text)
+    assert all(len(w.ids) <= max_length for text in encoded for w in text)
     assert max(lengths(encoded)) == max_length or max_length == 64
 
 
 @every_rule
 def test_every_text_has_windows_each_in_special_tokens(tokenizer, long_text):
-    encoded = encoding(tokenizer, long_text).encode(TEXTS)
+    encoded = ids_of(encoding(tokenizer, long_text).encode(TEXTS))
     assert len(encoded) == len(TEXTS)
     for text in encoded:
         assert text
@@ -75,26 +85,28 @@ def test_every_text_has_windows_each_in_special_tokens(tokenizer, long_text):
 
 
 def test_windows_of_a_text_hold_all_its_tokens(tokenizer):
-    encoded = encoding(tokenizer, "window").encode(TEXTS)
+    encoded = ids_of(encoding(tokenizer, "window").encode(TEXTS))
     for text, windows in zip(TEXTS, encoded, strict=True):
         assert [i for w in windows for i in w[1:-1]] == plain_ids(tokenizer, text)
     assert max(map(len, encoded)) > 2
 
 
 def test_head_of_a_text_is_its_first_tokens(tokenizer):
-    for text, (kept,) in zip(TEXTS, encoding(tokenizer).encode(TEXTS), strict=True):
+    for text, (kept,) in zip(TEXTS, ids_of(encoding(tokenizer).encode(TEXTS)), strict=True):
         assert kept[1:-1] == plain_ids(tokenizer, text)[:14]
 
 
 def test_the_encoding_of_a_text_that_fits_is_the_tokenizers_own(tokenizer):
     text = "The match was new."
-    ((ours,),) = encoding(tokenizer, max_length=64).encode([text])
+    ((ours,),) = ids_of(encoding(tokenizer, max_length=64).encode([text]))
     assert ours == tokenizer(text)["input_ids"]
 
 
 def test_collate_pads_to_the_longest_and_names_the_owner(tokenizer):
     pad = tokenizer.pad_token_id
-    batch = encoding(tokenizer).collate([[[7, 8, 9], [7, 9]], [[7, 8, 8, 9]], [[7, 9]]])
+    batch = encoding(tokenizer).collate(
+        windows_of([[7, 8, 9], [7, 9]], [[7, 8, 8, 9]], [[7, 9]])
+    )
     assert batch.ids.tolist() == [
         [7, 8, 9, pad],
         [7, 9, pad, pad],
@@ -119,11 +131,11 @@ def test_collate_loses_no_token(tokenizer, long_text):
     for ids, mask, owner in zip(batch.ids, batch.attention_mask, batch.owner, strict=True):
         back[owner].append(ids[mask].tolist())
         assert (ids[~mask] == tokenizer.pad_token_id).all()
-    assert back == encoded
+    assert back == ids_of(encoded)
 
 
 def test_length_of_a_text_is_that_of_its_longest_window():
-    assert lengths([[[1, 2], [1, 2, 3]], [[1]]]) == [3, 1]
+    assert lengths(windows_of([[1, 2], [1, 2, 3]], [[1]])) == [3, 1]
 
 
 @pytest.mark.parametrize("max_length", [65, 512, 7, 0, -1])

@@ -19,9 +19,11 @@ from bertbench.models.encoder import Encoder
 from bertbench.models.finetuned import FittedFull
 from bertbench.models.heads import Pooling
 from bertbench.modes import frozen as frozen_room
-from bertbench.modes.frozen import FittedFrozen, Frozen, Reader
+from bertbench.modes.frozen import Frozen
+from bertbench.probing.texts import FittedFrozen, Reader
 from bertbench.modes.full import Full
-from bertbench.modes.tfidf import FittedTfidf, Tfidf
+from bertbench.baselines.texts import FittedTfidf
+from bertbench.modes.tfidf import Tfidf
 from bertbench.setting import Setting
 from bertbench.store import Store
 
@@ -42,7 +44,7 @@ def full(**changed):
 
 MODES = {
     "tfidf": functools.partial(
-        Tfidf, ngrams=2, min_documents=1, stop_words=[None, "english"], penalties=PENALTIES
+        Tfidf, ngrams=2, characters=None, min_documents=1, stop_words=[None, "english"], penalties=PENALTIES
     ),
     "frozen": functools.partial(Frozen, pooling="mean", layer=-1, penalties=PENALTIES),
     "full": full,
@@ -351,7 +353,7 @@ def test_a_long_text_is_averaged_in_training_too(checkpoint_folder, compute, dat
     )  # fmt: skip
     texts = data.test.texts[:6]
     vectors = reader(checkpoint_folder, compute, max_length=16, long_text="window").read(texts)
-    linear = fitted.classifier.linear
+    linear = fitted.module.linear
     logits = torch.from_numpy(vectors) @ linear.weight.T + linear.bias
     expected = logits.double().softmax(-1).detach().numpy()
     np.testing.assert_allclose(fitted.predict(texts), expected, rtol=0, atol=1e-5)
@@ -383,8 +385,8 @@ def test_an_encoder_mode_without_encoder_is_our_own_mistake(data, make_setting):
 def test_full_training_of_one_seed_is_bit_identical(outcomes, data, make_setting):
     again, other = (MODES["full"]().fit(data, make_setting(seed=seed)) for seed in (0, 1))
     np.testing.assert_array_equal(again.test, outcomes["full"].test)
-    weights = outcomes["full"].fitted.classifier.state_dict()
-    for name, value in again.fitted.classifier.state_dict().items():
+    weights = outcomes["full"].fitted.module.state_dict()
+    for name, value in again.fitted.module.state_dict().items():
         assert torch.equal(value, weights[name])
     assert not np.array_equal(other.test, outcomes["full"].test)
 
@@ -451,7 +453,7 @@ def test_a_classification_layer_is_the_only_new_weight(checkpoint_folder, comput
     )  # fmt: skip
     backbone = checkpoint.load(checkpoint_folder).base_model
     names = {f"pooling.encoder.backbone.{name}" for name, _ in backbone.named_parameters()}
-    mine = {name for name, _ in fitted.classifier.named_parameters()}
+    mine = {name for name, _ in fitted.module.named_parameters()}
     assert mine - names == {"linear.weight", "linear.bias"}
 
 
@@ -465,7 +467,7 @@ def test_pooling_averages_real_tokens_only(checkpoint_folder, tokenizer):
     with torch.no_grad():
         vectors = Pooling(encoder, pooling="mean", layer=-1)(windows)
         states = encoder(windows.ids, windows.attention_mask)[-1]
-    for row, [ids] in enumerate(encoded):
+    for row, [(ids, _)] in enumerate(encoded):
         expected = torch.stack([states[row, i] for i in range(len(ids))]).mean(0)
         torch.testing.assert_close(vectors[row], expected, rtol=0, atol=1e-6)
 

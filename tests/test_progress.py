@@ -154,7 +154,7 @@ def test_fine_tuning_resumed_equals_straight(call, checkpoint_folder, compute, t
     assert {k: v for k, v in straight.stats.items() if k != timed} == {
         k: v for k, v in resumed.stats.items() if k != timed
     }
-    same(straight.fitted.classifier.state_dict(), resumed.fitted.classifier.state_dict())
+    same(straight.fitted.module.state_dict(), resumed.fitted.module.state_dict())
 
 
 # When

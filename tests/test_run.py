@@ -17,8 +17,8 @@ from conftest import small
 from bertbench import run as room
 from bertbench.errors import UserError
 from bertbench.metrics import score
-from bertbench.modes.frozen import FittedFrozen
-from bertbench.modes.tfidf import FittedTfidf
+from bertbench.probing.texts import FittedFrozen
+from bertbench.baselines.texts import FittedTfidf
 from bertbench.plan import baseline_values, make_plan
 from bertbench.records import fingerprint, read_record
 from bertbench.run import execute

@@ -93,7 +93,7 @@ class Multilabel:
 
     def table(self, split: Split, predictions: np.ndarray, classes: list[str]) -> dict[str, Any]:
         """See `Kind`; label and prediction are JSON lists of names."""
-        chosen = predictions >= THRESHOLD
+        chosen = predictions > THRESHOLD
         found = {
             "label": [_written(row, classes) for row in split.labels],
             "prediction": [_written(row, classes) for row in chosen],

@@ -1,6 +1,7 @@
 """A task of any kind in, nothing out: refuses data that would train or score to nonsense."""
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
@@ -26,7 +27,7 @@ def validate(data: TaskData, place: str) -> None:
     for name, split in splits.items():
         where = f"the {name} split of {place}"
         _check_lengths(split, where)
-        _check_texts(split, where)
+        _check_texts(split, kind.reading, where)
         kind.check(split, data.classes, where)
     _check_names(data, place)
     if data.kind == "classification":
@@ -43,11 +44,11 @@ def _check_lengths(split: Split, where: str) -> None:
         raise UserError(f"{where} is empty: give it texts")
 
 
-def _check_texts(split: Split, where: str) -> None:
+def _check_texts(split: Split, reading: str, where: str) -> None:
     blank = []
     for name, text in zip(split.ids, split.texts, strict=True):
-        parts = [text] if isinstance(text, str) else text
-        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        parts = _parts(text, reading)
+        if parts is None or not all(isinstance(part, str) for part in parts):
             raise UserError(f"{where} has {text!r:.60} under the id {name!r}: make it text")
         if any(map(_is_broken, parts)):
             raise UserError(
@@ -60,6 +61,15 @@ def _check_texts(split: Split, where: str) -> None:
             f"{len(blank)} of {len(split.ids)} texts in {where} are blank, the first with the id "
             f"{blank[0]!r}: fill or remove them"
         )
+
+
+def _parts(text: object, reading: str) -> Sequence[object] | None:
+    """Return what a text is made of: itself, two of them, or words; None where it is nothing of that."""
+    if reading == "token":
+        return text if isinstance(text, list) else None
+    if isinstance(text, tuple):
+        return text if len(text) == 2 else None
+    return [text] if reading == "text" else None
 
 
 def _check_names(data: TaskData, place: str) -> None:

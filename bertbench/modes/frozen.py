@@ -41,7 +41,7 @@ class Frozen:
         layer: 0 is the embedding; negative counts from the last.
         penalties: Values of C to choose from on validation.
         span: For questions: `optim` (the fields of `bertbench.optim.Recipe`), `epochs`, `min_steps` and
-            `batch_size`.
+            `batch_size`; other kinds do without.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Frozen:
         pooling: str,
         layer: int,
         penalties: Sequence[float],
-        span: dict[str, Any],
+        span: dict[str, Any] | None = None,
     ) -> None:
         check_pooling(pooling)
         self.pooling, self.layer, self.penalties = pooling, layer, penalties
@@ -120,6 +120,8 @@ class Frozen:
         return Outcome(fitted, validation, test, stats)
 
     def _spans(self, data: TaskData, setting: Setting) -> Outcome:
+        if self.span is None:
+            raise ValueError("questions need the settings of mode.span, and there are none")
         reader = SpanReader(setting.need_checkpoint(), **_reading(setting, self.layer))
         threshold = None if all(data.train.labels) else 0.0
         fitted = Rested(reader, threshold, setting, data)

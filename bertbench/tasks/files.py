@@ -54,7 +54,7 @@ class Item(NamedTuple):
 
 
 def task(
-    train: str,
+    train: str | None,
     *,
     validation: str | None = None,
     test: str | None = None,
@@ -91,6 +91,8 @@ def task(
     Raises:
         UserError: A file, a column or a row cannot be used; names file and line.
     """
+    if train is None:
+        raise UserError("task.train has no default: set it with task.train=...")
     if incomplete not in ("drop", "error"):
         raise UserError(f"task.incomplete={incomplete} must be drop or error")
     own = kinds.find(kind).columns

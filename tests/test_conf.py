@@ -280,7 +280,7 @@ def test_released_weights_follow_model_and_scale(weights):
 
 
 def test_the_default_is_what_the_package_brings():
-    for model in ("bert", "roberta", "distilbert"):
+    for model in ("bert", "roberta", "albert", "distilbert"):
         values = composed(f"model={model}")
         assert values["weights"]["source"] == f"package:bertbench/weights/{model}_tiny"
         assert (values["weights"]["released"], values["weights"]["train"]) == (True, False)

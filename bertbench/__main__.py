@@ -8,7 +8,7 @@ from bertbench.errors import UserError
 
 COMMANDS = {  # each has main(arguments) -> exit code
     name: f"bertbench.commands.{name}"
-    for name in ("card", "inspect", "pretrain", "report", "status", "store", "sync")
+    for name in ("card", "data", "inspect", "pretrain", "report", "status", "store", "sync")
 }
 SETTINGS = ("hydra", "omegaconf")  # packages whose errors say that settings cannot be composed
 

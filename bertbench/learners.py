@@ -18,7 +18,10 @@ from bertbench.types import Fitted, Split, TaskData
 class Learner(Fitted, Protocol):
     """An encoder with a new layer for one kind of task."""
 
-    module: nn.Module  # called with a batch, returns a loss and what to log
+    @property
+    def module(self) -> nn.Module:
+        """Called with a batch, it returns a loss and what to log."""
+        ...
 
     def encode(self, texts: Sequence[Any]) -> Any:
         """Return texts as the encoder reads them."""

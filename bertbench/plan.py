@@ -24,6 +24,7 @@ from bertbench.kinds.validate import validate
 from bertbench.lineage import Lineage, canonical, trace
 from bertbench.naming import words
 from bertbench.records import STAGES, fingerprint, seedless
+from bertbench.tasks import leaks
 from bertbench.types import TaskData
 
 LINEAR = "bertbench.modes.tfidf.Tfidf"  # the one mode without an encoder
@@ -102,6 +103,7 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
     task = values["task"]
     whole: TaskData = build(task["source"])
     validate(whole, f"task {task['name']}")
+    whole = leaks.checked(whole, task["leaks"], f"task {task['name']}")
     kind = find(whole.kind)
     data = whole._replace(
         name=task["name"],

@@ -11,10 +11,10 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from bertbench import interrupt
-from bertbench.baselines.regressions import OneVsRest, Ridge, fit_ridge, fit_sets
 from bertbench.errors import UserError
 from bertbench.kinds import rank
 from bertbench.linear import Linear, fit_linear
+from bertbench.regressions import OneVsRest, Ridge, fit_ridge, fit_sets
 from bertbench.types import TaskData
 
 SCORER, COSINE = "scorer.safetensors", "cosine.json"
@@ -44,9 +44,7 @@ class Scorer(NamedTuple):
 
     def save(self, folder: Path) -> None:
         """See `Predictor`."""
-        save_file(
-            {k: np.ascontiguousarray(v) for k, v in self._asdict().items()}, folder / SCORER
-        )
+        save_file({k: np.ascontiguousarray(v) for k, v in self._asdict().items()}, folder / SCORER)
 
 
 class Cosine(NamedTuple):

@@ -67,6 +67,7 @@ class RunRecord:
         data: Fingerprint and sizes of the task.
         environment: Versions and machine.
         curve: What was measured on held-out documents during the pretraining, by step.
+        warnings: What a reader of its scores should know.
     """
 
     key: str
@@ -86,6 +87,7 @@ class RunRecord:
     environment: dict[str, str]
     overrides: list[str] = field(default_factory=list[str])
     curve: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+    warnings: list[str] = field(default_factory=list[str])
     schema: int = SCHEMA
 
     def to_json(self) -> str:

@@ -1,5 +1,6 @@
 """The composition root: one config in, one tracked run out."""
 
+import logging
 import shutil
 import time
 import traceback
@@ -9,11 +10,14 @@ from typing import Any, NamedTuple
 from bertbench import interrupt
 from bertbench.config import build
 from bertbench.errors import UserError
+from bertbench.kinds import find
 from bertbench.plan import Plan
 from bertbench.records import RunRecord
 from bertbench.store import RUNS, Store
 from bertbench.tracking.protocol import Run, Tracker, keep_text
-from bertbench.types import Fitted
+from bertbench.types import Fitted, Outcome
+
+logger = logging.getLogger(__name__)
 
 LATENCY_TEXTS = 64  # the first test texts, on which milliseconds a text are measured
 
@@ -133,11 +137,28 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
         curve=made.curve if made is not None else [],
         environment=runtime.environment(compute),
         overrides=overrides,
+        warnings=_warnings(plan, outcome),
     )
     run.log(scores | outcome.stats | {f"cost/{k}": v for k, v in cost.items()})
     run.log({f"pretrain/{k}": v for k, v in pretraining.items()})
     outputs.keep(run, record, plan, outcome, card=made.card if made is not None else None)
     return record
+
+
+def _warnings(plan: Plan, outcome: Outcome) -> list[str]:
+    """Say what makes a score look like more, or less, than it is."""
+    said = []
+    data = plan.data
+    if find(data.kind).says_one_thing(outcome.test):
+        said.append("degenerate: the same is predicted for every test item")
+    rates = plan.values["mode"].get("learning_rates")
+    if rates and len(rates) > 1 and outcome.stats["chosen/lr"] in (min(rates), max(rates)):
+        said.append(
+            f"the best learning rate, {outcome.stats['chosen/lr']:g}, lies at the edge of mode.learning_rates"
+        )
+    for words in said:
+        logger.warning("%s: %s", plan.title, words)
+    return said
 
 
 def _latency(fitted: Fitted, texts: list[Any]) -> float:

@@ -118,7 +118,9 @@ class Split(NamedTuple):
     ids: list[str]  # (T,), unique within the task
     texts: list[Any]  # (T,)
     labels: Any
-    groups: list[str] | None = None  # (T,): what must lie in one split, such as the query of each candidate
+    groups: list[str] | None = (
+        None  # (T,): what must lie in one split, such as the query of each candidate
+    )
 
 
 class TaskData(NamedTuple):
@@ -130,6 +132,7 @@ class TaskData(NamedTuple):
     validation: Split
     test: Split
     kind: str = "classification"
+    notes: tuple[str, ...] = ()  # what was noticed while it was read, a sentence each
 
 
 class Fitted(Protocol):

@@ -18,7 +18,7 @@ from bertbench.baselines import passages, regressions
 from bertbench.baselines.matching import Matcher, bm25, tfidf_cosine
 from bertbench.baselines.pairs import NUMBERS, pair_features
 from bertbench.baselines.passages import Passages
-from bertbench.baselines.regressions import OneVsRest, Ridge, fit_ridge, fit_sets
+from bertbench.regressions import OneVsRest, Ridge, fit_ridge, fit_sets
 from bertbench.data.sentences import sentences
 from bertbench.errors import UserError
 from bertbench.scores.answers import token_f1

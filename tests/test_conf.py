@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
-from bertbench import config, door
+from bertbench import config, door, schema
 from bertbench.errors import UserError
 
 FILES = sorted(CONF.rglob("*.yaml"))
@@ -35,11 +35,11 @@ LEFT_TO_THE_USER = {
     "corpus/joined": {"corpus.parts.own.path"},
 }
 DATACLASSES = {
-    "weights": config.Weights,
-    "scale": config.Scale,
-    "optim": config.Optim,
-    "pretrain": config.Pretrain,
-    "task": config.Task,
+    "weights": schema.Weights,
+    "scale": schema.Scale,
+    "optim": schema.Optim,
+    "pretrain": schema.Pretrain,
+    "task": schema.Task,
 }
 
 
@@ -119,7 +119,7 @@ def test_each_target_gets_all_its_arguments(path):
 def test_each_other_key_is_a_field_of_its_dataclass(path):
     node, whole = content(path), "@package _global_" in text_of(path)
     if whole:
-        assert strangers(node, config.RunConfig) == []
+        assert strangers(node, schema.RunConfig) == []
     elif "_target_" not in node:
         assert strangers(node, DATACLASSES[path.parent.name]) == []
 

@@ -91,9 +91,9 @@ class Matcher(NamedTuple):
             chosen |= {"chosen/k1": rule[0], "chosen/b": rule[1]}
         return cls(collection, rule), chosen
 
-    def predict(self, pairs: Pairs) -> np.ndarray:
+    def predict(self, texts: Pairs) -> np.ndarray:
         """Return how well each pair matches, float64 (T,), whatever other pairs there are."""
-        return _matches(_shared(self.collection, pairs), self.rule)
+        return _matches(_shared(self.collection, texts), self.rule)
 
     def save(self, folder: Path) -> None:
         """Write counts and rule into `folder`."""

@@ -15,6 +15,7 @@ Examples
 
 Commands
   card     add the scores of sheets to an encoder's model card
+  data     what is in a task's data and what is wrong with it (data card)
   inspect  look at tokens (inspect pairs), at predictions (mask), at what pretraining reads (batch)
   pretrain make an encoder to keep: a folder with weights and model card
   report   write the comparison sheet of the runs kept in this folder

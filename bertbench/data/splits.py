@@ -82,9 +82,9 @@ def subset(
     if len(given) > 1:
         shown = " and ".join(f"task.{name}={value}" for name, value in given.items())
         raise UserError(f"{shown} are both set: set one of them to null")
-    strata = split.labels if strata is None else strata
+    kept: np.ndarray = split.labels if strata is None else strata
     if labels_per_class is not None:
-        return take(split, _of_each_class(strata, labels_per_class, classes, seed))
+        return take(split, _of_each_class(kept, labels_per_class, classes, seed))
     total = len(split.ids)
     if train_share is not None:
         if not 0 < train_share <= 1:
@@ -98,7 +98,7 @@ def subset(
         )
     if split.groups is not None:
         return take(split, _whole_groups(split.groups, train_size, seed))
-    return take(split, _in_proportion(strata, train_size, seed))
+    return take(split, _in_proportion(kept, train_size, seed))
 
 
 def take(split: Split, rows: np.ndarray) -> Split:

@@ -71,6 +71,10 @@ class Kind(Protocol):
         """Return int64 (T,): what is kept in proportion where a split is cut or a part of it taken."""
         ...
 
+    def says_one_thing(self, predictions: Any) -> bool:
+        """Tell whether all items are predicted to be the same."""
+        ...
+
     def table(self, split: Split, predictions: Any, classes: list[str]) -> dict[str, Any]:
         """Return columns of the table of predictions: label, prediction, right, and the kind's own."""
         ...

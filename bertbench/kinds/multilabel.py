@@ -91,6 +91,10 @@ class Multilabel:
         rarity = np.where(split.labels, counts, counts.max(initial=0) + 1)
         return np.where(split.labels.any(1), rarity.argmin(1), split.labels.shape[1])
 
+    def says_one_thing(self, predictions: np.ndarray) -> bool:
+        """See `Kind`."""
+        return len(np.unique(predictions > THRESHOLD, axis=0)) == 1
+
     def table(self, split: Split, predictions: np.ndarray, classes: list[str]) -> dict[str, Any]:
         """See `Kind`; label and prediction are JSON lists of names."""
         chosen = predictions > THRESHOLD

@@ -73,6 +73,10 @@ class Ranking:
         """Return one stratum: queries are kept whole by their groups."""
         return np.zeros(len(split.ids), dtype=np.int64)
 
+    def says_one_thing(self, predictions: np.ndarray) -> bool:
+        """See `Kind`."""
+        return len(np.unique(predictions)) == 1
+
     def table(self, split: Split, predictions: np.ndarray, classes: list[str]) -> dict[str, Any]:
         """See `Kind`; a candidate alone is neither right nor wrong."""
         return {"label": split.labels, "prediction": predictions, "group": split.groups}

@@ -59,6 +59,10 @@ class Regression:
         ranks = np.argsort(np.argsort(split.labels, kind="stable"), kind="stable")
         return ranks * STRATA // max(len(ranks), 1)
 
+    def says_one_thing(self, predictions: np.ndarray) -> bool:
+        """See `Kind`."""
+        return len(np.unique(predictions)) == 1
+
     def table(self, split: Split, predictions: np.ndarray, classes: list[str]) -> dict[str, Any]:
         """See `Kind`; nothing is right or wrong, so there is no such column."""
         return {"label": split.labels, "prediction": predictions}

@@ -77,6 +77,10 @@ class Span:
         """Return whether a question has an answer."""
         return np.array([bool(found) for found in split.labels], dtype=np.int64)
 
+    def says_one_thing(self, predictions: Sequence[Guess]) -> bool:
+        """See `Kind`."""
+        return not any(guess.text for guess in predictions)
+
     def table(
         self, split: Split, predictions: Sequence[Guess], classes: list[str]
     ) -> dict[str, Any]:

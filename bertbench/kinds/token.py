@@ -102,6 +102,10 @@ class Token:
         counts = np.bincount(np.concatenate(split.labels), minlength=size)
         return np.array([row[counts[row].argmin()] if len(row) else 0 for row in split.labels])
 
+    def says_one_thing(self, predictions: Sequence[np.ndarray]) -> bool:
+        """See `Kind`."""
+        return len(np.unique(np.concatenate([row.argmax(1) for row in predictions]))) == 1
+
     def table(
         self, split: Split, predictions: Sequence[np.ndarray], classes: list[str]
     ) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def _check_texts(split: Split, reading: str, where: str) -> None:
         )
 
 
-def _parts(text: object, reading: str) -> Sequence[object] | None:
+def _parts(text: Any, reading: str) -> Sequence[Any] | None:
     """Return what a text is made of: itself, two of them, or words; None where it is nothing of that."""
     if reading == "token":
         return text if isinstance(text, list) else None

@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bertbench import predictors
-from bertbench.errors import UserError
 from bertbench.kinds import find, rank
 from bertbench.learners import commonest
 from bertbench.linear import fit_linear

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,7 @@ class Tfidf:
         measure = find(data.kind).measures[setting.metric]
         sign = 1 if measure.higher_is_better else -1
 
-        def score(labels: list[np.ndarray], predictions: list[np.ndarray]) -> float:
+        def score(labels: Any, predictions: Any) -> float:
             split = data.validation._replace(labels=labels)
             return sign * measure.function(split, predictions, data.classes)
 

@@ -181,4 +181,3 @@ class FittedSpans:
         fitted = cls(SpanReader(folder, **settings, compute=compute), threshold=threshold)
         fitted.module.linear.load_state_dict(load_file(folder / HEAD))
         return fitted
-

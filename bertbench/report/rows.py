@@ -1,6 +1,7 @@
 """Runs in, the rows and tables of a sheet out: what is compared with what."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 
 from bertbench.kinds import measure
@@ -10,6 +11,7 @@ from bertbench.report.stats import Difference, Summary, paired_difference, summa
 from bertbench.tracking.delivery import flatten
 
 LINEAR = "tfidf"
+BASELINES = {"token": "word features", "span": "sentence overlap"}  # by kind of task
 SPOKEN = ("corpus", "packing")  # words that stand in no name unless it needs them
 FINGERPRINTS, FINGERPRINTS_BELOW = ("source",), (".corpus", ".source")  # say nothing to a reader
 
@@ -44,6 +46,11 @@ class Row:
         return summarise([e.record.cost[name] for e in self.runs]).mean
 
     @property
+    def warnings(self) -> dict[str, int]:
+        """What was warned of, and in how many runs."""
+        return dict(Counter(words for e in self.runs for words in e.record.warnings))
+
+    @property
     def plateau(self) -> bool:
         """Whether a pretraining behind this row stayed at the unigram plateau."""
         return any(e.record.pretraining.get("plateau") == 1 for e in self.runs)
@@ -60,6 +67,7 @@ class Table:
     baseline: (
         Row | None
     )  # the linear model that all others are compared with: the best on validation
+    linear: str = "TF-IDF"  # what the linear model is called
 
     @property
     def best_encoder(self) -> Row | None:
@@ -102,7 +110,7 @@ def _table(evidence: list[Evidence]) -> Table:
     ranked = sorted(rows.values(), key=lambda row: (sign * row.score.mean, row.label))
     first = evidence[0].record
     baseline = rows[chosen] if chosen is not None else None
-    return Table(first.task, _size(first), metric, ranked, baseline)
+    return Table(first.task, _size(first), metric, ranked, baseline, linear_words(first))
 
 
 def _validated(runs: list[Evidence]) -> float:
@@ -164,7 +172,16 @@ def told_apart(
 
 def label(record: RunRecord) -> str:
     """Return the words of a recipe and its mode."""
-    return "TF-IDF" if record.mode == LINEAR else f"{encoder_words(record)} · {record.mode}"
+    return (
+        linear_words(record)
+        if record.mode == LINEAR
+        else f"{encoder_words(record)} · {record.mode}"
+    )
+
+
+def linear_words(record: RunRecord) -> str:
+    """Return what the linear baseline of a task is called."""
+    return BASELINES.get(record.data.get("kind", ""), "TF-IDF")
 
 
 def encoder_words(record: RunRecord) -> str:

@@ -7,7 +7,12 @@ from bertbench.report.pretraining import plain_encoders, plateaus, section
 from bertbench.report.rows import Row, Table
 from bertbench.report.stats import Summary, half_width
 
-METRIC_WORDS = {"macro_f1": "macro F1", "mcc": "MCC", "log_loss": "log loss", "ece": "ECE"}
+METRIC_WORDS = {
+    "macro_f1": "macro F1", "micro_f1": "micro F1", "mcc": "MCC", "log_loss": "log loss", "ece": "ECE",
+    "span_f1": "span F1", "word_accuracy": "word accuracy", "exact_match": "exact match", "f1": "F1",
+    "map": "MAP", "mrr": "MRR", "ndcg_at_10": "NDCG@10", "mae": "MAE", "rmse": "RMSE",
+    "subset_accuracy": "subset accuracy", "pearson": "Pearson", "spearman": "Spearman",
+}  # fmt: skip
 NOTES = """\
 - A score is the mean over seeds ± one standard deviation; *one seed* has no spread, so take it as a hint.
 - A seed decides which training texts are taken (where not all are), their order, the dropout, the new
@@ -42,6 +47,7 @@ def render(
     for table, figure in zip(tables, figures, strict=True):
         parts += [f"## {table.task}: {table.size}", "", verdict(table), ""]
         parts += [*_table(table), "", f"![test {table.metric} of each row]({figure})", ""]
+        parts += _warnings(table)
         parts += plateaus((run.record for row in table.rows for run in row.runs), names)
     parts += section(encoders)
     if curves is not None:
@@ -76,22 +82,24 @@ def verdict(table: Table) -> str:
     """Say in one or two sentences which row wins, and whether any is worth it over TF-IDF."""
     best, baseline = table.best_encoder, table.baseline
     if best is None:
-        return "Only TF-IDF was run here."
+        return f"Only {table.linear} was run here."
     name = f"**{best.label}**"
     if baseline is None or best.difference is None:
-        return f"Best: {name} with {number(best.score)}. TF-IDF was not run with these seeds."
+        return (
+            f"Best: {name} with {number(best.score)}. {table.linear} was not run with these seeds."
+        )
     gap = best.difference.metric
     gain = gap.mean if measure(table.metric).higher_is_better else -gap.mean
     seeds = f"over {gap.seeds} seeds" if gap.seeds > 1 else "with one seed"
     if gain <= 0:
         text = (
-            f"**No encoder here beats TF-IDF** ({number(baseline.score)} {table.metric}): the best, "
+            f"**No encoder here beats {table.linear}** ({number(baseline.score)} {table.metric}): the best, "
             f"{name}, chosen on validation, is {_points(gap)} from it {seeds}."
         )
     else:
         text = (
             f"{name}, chosen on validation, has {number(best.score)} {table.metric}, {_points(gap)} "
-            f"from TF-IDF ({number(baseline.score)}) {seeds}."
+            f"from {table.linear} ({number(baseline.score)}) {seeds}."
         )
     half = half_width(gap)
     if half is None:
@@ -121,7 +129,7 @@ def plain_table(tables: list[Table]) -> str:
     """Return the tables for a terminal: row, score, difference, cost; what pretraining came to."""
     lines = []
     for table in tables:
-        head = ("row", f"test {table.metric}", "vs TF-IDF", "train s", "ms/text")
+        head = ("row", f"test {table.metric}", f"vs {table.linear}", "train s", "ms/text")
         body = [
             (
                 _named(row),
@@ -147,7 +155,7 @@ def plain_table(tables: list[Table]) -> str:
 def _table(table: Table) -> list[str]:
     asked = [name for row in table.rows for name in row.record.science["task"]["metrics"]]
     extra = [name for name in dict.fromkeys(asked) if name != table.metric]
-    head = ["row", "seeds", table.metric, "vs TF-IDF", "only it / only TF-IDF"]
+    head = ["row", "seeds", table.metric, f"vs {table.linear}", f"only it / only {table.linear}"]
     head += [_words(n) for n in extra]
     head += ["parameters", "pretraining tokens", "pretraining s", "training s", "ms a text"]
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
@@ -167,12 +175,23 @@ def _table(table: Table) -> list[str]:
     return lines
 
 
+def _warnings(table: Table) -> list[str]:
+    """Say which rows hold runs whose scores are not what they look like."""
+    lines = [
+        f"- {row.label}: {words} ({count} of {len(row.runs)} runs)"
+        for row in table.rows
+        for words, count in sorted(row.warnings.items())
+    ]
+    return ["‡ **To be read with care:**", "", *lines, ""] if lines else []
+
+
 def _words(metric: str) -> str:
     return METRIC_WORDS.get(metric, metric)
 
 
 def _named(row: Row) -> str:
-    return f"{row.label} †" if row.plateau else row.label
+    marks = f"{' †' if row.plateau else ''}{' ‡' if row.warnings else ''}"
+    return f"{row.label}{marks}"
 
 
 def _seeds(row: Row) -> str:
@@ -185,6 +204,8 @@ def _difference(row: Row) -> list[str]:
     found = row.difference
     if found is None:
         return ["–", "–"]
+    if found.only_row is None:
+        return [_points(found.metric), "–"]
     return [
         _points(found.metric),
         f"{found.only_row:.4g} / {found.only_baseline:.4g} of {found.items}",

@@ -21,8 +21,10 @@ class Difference(NamedTuple):
     """A row against the baseline, on the same items with the same seeds."""
 
     metric: Summary  # row minus baseline
-    only_row: float  # items a seed that only the row has right
-    only_baseline: float  # items a seed that only the baseline has right
+    only_row: (
+        float | None
+    )  # items a seed that only the row has right; None where none is right or wrong
+    only_baseline: float | None  # items a seed that only the baseline has right
     items: int  # test items
 
 
@@ -59,17 +61,22 @@ def paired_difference(row: Sequence[Evidence], baseline: Sequence[Evidence]) -> 
             )
         name = f"test/{mine.record.metric}"
         metrics.append(mine.record.metrics[name] - theirs.record.metrics[name])
-        only_row.append(int((right_a & ~right_b).sum()))
-        only_baseline.append(int((right_b & ~right_a).sum()))
+        if right_a is not None and right_b is not None:
+            only_row.append(int((right_a & ~right_b).sum()))
+            only_baseline.append(int((right_b & ~right_a).sum()))
         items = len(ids_a)
-    return Difference(
-        summarise(metrics), float(np.mean(only_row)), float(np.mean(only_baseline)), items
+    mine_alone, theirs_alone = (
+        float(np.mean(found)) if found else None for found in (only_row, only_baseline)
     )
+    return Difference(summarise(metrics), mine_alone, theirs_alone, items)
 
 
-def _test_items(run: Evidence) -> tuple[list[str], np.ndarray]:
-    """Return the ids of the test items, and which are right."""
+def _test_items(run: Evidence) -> tuple[list[str], np.ndarray | None]:
+    """Return the ids of the test items, and which are right; None where they are numbers."""
     test: Any = run.predictions.loc[run.predictions["split"] == "test"]
     if "right" in test:
         return list(test["id"]), np.asarray(test["right"], dtype=bool)
-    return list(test["id"]), np.asarray(test["prediction"]) == np.asarray(test["label"])
+    labels = np.asarray(test["label"])
+    if np.issubdtype(labels.dtype, np.floating):
+        return list(test["id"]), None
+    return list(test["id"]), np.asarray(test["prediction"]) == labels

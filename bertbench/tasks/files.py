@@ -6,11 +6,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from bertbench import kinds
+from bertbench.data.duplicates import normalise
 from bertbench.data.formats.opening import Table, column_error, open_records
-from bertbench.data.splits import grouped, stratified, take
+from bertbench.data.splits import grouped, stratified
 from bertbench.errors import UserError
 from bertbench.kinds.base import Kind, shown
 from bertbench.kinds.cells import Columns, identity
@@ -20,7 +19,7 @@ log = logging.getLogger(__name__)
 
 SHARE = 0.2  # of the training file, for each part that has no file of its own
 SEED = 0  # of that cut, whatever the run's seed
-NAMED = 5  # rows in a warning
+NAMED = 10  # rows in a note
 
 
 class Source(NamedTuple):
@@ -50,7 +49,7 @@ class Item(NamedTuple):
     text: Any
     label: Any
     group: str | None
-    place: str
+    place: str  # such as "line 7"
 
 
 def task(
@@ -96,12 +95,8 @@ def task(
     if incomplete not in ("drop", "error"):
         raise UserError(f"task.incomplete={incomplete} must be drop or error")
     own = kinds.find(kind).columns
-    columns = Columns(
-        *(None if given is None else str(given) for given in (text, second, label, group, id))
-    )
-    columns = Columns(
-        *(usual if asked is None else asked for asked, usual in zip(columns, own, strict=True))
-    )
+    named = {"text": text, "second": second, "label": label, "group": group, "id": id}
+    columns = own._replace(**{key: str(name) for key, name in named.items() if name is not None})
     given = {"train": train, "validation": validation, "test": test}
     paths = {
         key: Path(str(value)).expanduser() for key, value in given.items() if value is not None
@@ -120,19 +115,22 @@ def task(
 def _task(sources: tuple[Source, ...], reading: Reading) -> TaskData:
     # Not the files' names: renaming a file changes no result, so it should change no id.
     kind, one = kinds.find(reading.kind), len(sources) == 1
+    notes: list[str] = []
     parts = {
-        source.key: _items(source, "row" if one else source.key, reading, kind)
+        source.key: _items(source, "row" if one else source.key, reading, kind, notes)
         for source in sources
     }
     absent = [key for key in ("validation", "test") if key not in parts]
     if absent:
         path = sources[0].path
-        cut = _cut(_distinct(parts["train"], path), 1 + len(absent), path, kind, reading)
+        cut = _cut(_distinct(parts["train"], path, notes), 1 + len(absent), path, kind)
         parts |= dict(zip(["train", *absent], cut, strict=True))
     named = [parts[key] for key in ("train", "validation", "test")]
     classes = kind.classes([item.label for items in named for item in items])
     splits = [_split(items, kind, classes) for items in named]
-    return TaskData("files", classes, *splits, kind=reading.kind)
+    for note in notes:
+        log.warning("%s", note)
+    return TaskData("files", classes, *splits, kind=reading.kind, notes=tuple(notes))
 
 
 def _source(key: str, path: Path) -> Source:
@@ -143,8 +141,10 @@ def _source(key: str, path: Path) -> Source:
     return Source(key, path.absolute(), changed, sum(found.st_size for found in stats))
 
 
-def _items(source: Source, name: str, reading: Reading, kind: Kind) -> list[Item]:
-    """Read a file; rows without text or label are left out with a warning, or refused."""
+def _items(
+    source: Source, name: str, reading: Reading, kind: Kind, notes: list[str]
+) -> list[Item]:
+    """Read a file; rows without text or label are left out with a note, or refused."""
     table = open_records(
         source.path,
         key=f"task.{source.key}",
@@ -152,12 +152,12 @@ def _items(source: Source, name: str, reading: Reading, kind: Kind) -> list[Item
         header=reading.header,
         encoding=reading.encoding,
     )
-    for note in table.notes:
-        log.warning("%s", note)
+    notes += table.notes
     _check_columns(table, reading.columns, source.path)
     items, lacking, first = [], [], ""
     for record in table.rows:
-        place = f"{source.path}, {table.unit} {record.place}"
+        row = f"{table.unit} {record.place}"
+        place = f"{source.path}, {row}"
         lack = _lack(record.cells, reading.columns, kind)
         if lack is not None:
             lacking.append(record.place)
@@ -170,7 +170,7 @@ def _items(source: Source, name: str, reading: Reading, kind: Kind) -> list[Item
                 text,
                 label,
                 _group(record.cells, text, reading, place),
-                place,
+                row,
             )
         )
     if lacking and reading.incomplete == "error":
@@ -178,12 +178,11 @@ def _items(source: Source, name: str, reading: Reading, kind: Kind) -> list[Item
     if not items:
         raise UserError(f"{source.path} has no labelled rows: give it texts and labels")
     if lacking:
-        rows = ", ".join(map(str, lacking[:NAMED]))
-        more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
-        log.warning(
-            "%s: %d of %d rows lack a text or a label and are left out (%s %s%s)",
-            source.path, len(lacking), len(table.rows), table.unit, rows, more,
-        )  # fmt: skip
+        rows = _named([f"{table.unit} {place}" for place in lacking])
+        notes.append(
+            f"{source.path}: {len(lacking)} of {len(table.rows)} rows lack a text or a label and are left "
+            f"out ({rows})"
+        )
     return items
 
 
@@ -220,25 +219,27 @@ def _group(cells: dict[str, Any], text: Any, reading: Reading, place: str) -> st
     return {"ranking": lambda: text[0], "span": lambda: text[1]}.get(reading.kind, lambda: None)()
 
 
-def _distinct(items: list[Item], path: Path) -> list[Item]:
+def _distinct(items: list[Item], path: Path, notes: list[str]) -> list[Item]:
     """Keep the first item of each text, so that none can lie on both sides of a cut."""
     first: dict[str, Item] = {}
-    again, conflicts = 0, 0
+    again: list[str] = []
+    conflicts: list[str] = []
     for item in items:
-        kept = first.setdefault(" ".join(shown(item.text).split()), item)
-        again += kept is not item
-        conflicts += kept.label != item.label
-    if again:
-        log.warning(
-            "%s: %d rows repeat the text of an earlier one and are left out, %d of them with another label",
-            path, again, conflicts,
-        )  # fmt: skip
+        kept = first.setdefault(normalise(shown(item.text)), item)
+        if kept is not item:
+            (conflicts if kept.label != item.label else again).append(
+                f"{item.place} as {kept.place}"
+            )
+    for rows, what in ((again, "the same label"), (conflicts, "another label")):
+        if rows:
+            notes.append(
+                f"{path}: {len(rows)} rows repeat the text of an earlier one with {what} and are left out "
+                f"({_named(rows)})"
+            )
     return list(first.values())
 
 
-def _cut(
-    items: list[Item], parts: int, path: Path, kind: Kind, reading: Reading
-) -> list[list[Item]]:
+def _cut(items: list[Item], parts: int, path: Path, kind: Kind) -> list[list[Item]]:
     """Cut a fifth off for each part but the first, with the strata in proportion and groups whole."""
     shares = [1 - SHARE * (parts - 1), *[SHARE] * (parts - 1)]
     if items[0].group is not None:
@@ -254,6 +255,12 @@ def _cut(
             "task.validation and task.test"
         )
     return cut
+
+
+def _named(rows: list[str]) -> str:
+    """Return the first rows of a list, and how many more there are."""
+    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+    return ", ".join(rows[:NAMED]) + more
 
 
 def _split(items: list[Item], kind: Kind, classes: list[str]) -> Split:

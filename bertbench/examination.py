@@ -1,0 +1,59 @@
+"""A task's data in, what is in it and what is wrong with it out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bertbench.data import duplicates, flaws, lengths, yardsticks
+from bertbench.kinds.base import shown
+from bertbench.report.datacard import Card, Tokenizing, describe
+from bertbench.scores.answers import mean_f1
+from bertbench.types import TaskData
+
+NEAR = 0.8  # least share of common shingles of texts that are nearly alike
+SEED = 0  # of the cross-validation behind the hints on labels
+
+
+def examine(data: TaskData, tokenizers: Mapping[str, Any], *, max_length: int) -> Card:
+    """Look a task's data through.
+
+    Args:
+        data: A whole task, before any subset is taken.
+        tokenizers: Fast ones of transformers, by a name for the reader.
+        max_length: Tokens of a text that are read, special tokens included.
+    """
+    splits = flaws.splits_of(data)
+    found = duplicates.find(
+        {name: split.texts for name, split in splits.items()},
+        {name: split.ids for name, split in splits.items()},
+        threshold=NEAR,
+    )
+    return describe(
+        data,
+        found,
+        flaws.find(data, found, seed=SEED),
+        yardsticks=yardsticks.measure(data, answer_score=mean_f1),
+        tokenizers={
+            name: tokenizing(data, tokenizer, max_length=max_length)
+            for name, tokenizer in tokenizers.items()
+        },
+        notes=data.notes,
+    )
+
+
+def tokenizing(data: TaskData, tokenizer: Any, *, max_length: int) -> Tokenizing:
+    """Return what a tokenizer makes of the training texts."""
+    paired = isinstance(data.train.texts[0], tuple)
+    texts = data.train.texts if paired else [shown(text) for text in data.train.texts]
+    given = list(zip(*texts, strict=True)) if paired else [texts]
+    encoded = tokenizer(*map(list, given), add_special_tokens=False, verbose=False)["input_ids"]
+    counts = np.array([len(ids) for ids in encoded])
+    special = tokenizer.num_special_tokens_to_add(pair=paired)
+    unknown = sum(ids.count(tokenizer.unk_token_id) for ids in encoded)
+    return Tokenizing(
+        lengths.quantiles(counts),
+        max_length,
+        lengths.truncated(counts, max_length=max_length, special=special),
+        unknown / max(int(counts.sum()), 1),
+    )

@@ -1,0 +1,68 @@
+"""A task in, the same without leaks out, or a refusal: no text may be learned from and scored on."""
+
+import functools
+import logging
+
+import numpy as np
+
+from bertbench.data.duplicates import normalise, parts_of
+from bertbench.data.splits import take
+from bertbench.errors import UserError
+from bertbench.types import Split, TaskData
+
+log = logging.getLogger(__name__)
+
+ORDER = ("train", "validation", "test")  # a text stands in the first; in a later one it is a leak
+NAMED = 3  # ids in a sentence
+
+
+def checked(data: TaskData, action: str, place: str) -> TaskData:
+    """Look for texts of one split in a later one: the same words but for case, white space, Unicode's forms.
+
+    Args:
+        data: A whole task.
+        action: `error` refuses it, `warn` says so, `drop` leaves them out of the later split.
+        place: What the user calls it.
+
+    Raises:
+        UserError: There are leaks, and `action` is `error`.
+    """
+    known: set[tuple[str, ...]] = set()
+    kept = data
+    for name in ORDER:
+        split: Split = getattr(data, name)
+        texts = [_normal(text) for text in split.texts]
+        seen = np.array([text in known for text in texts], dtype=bool)
+        known.update(texts)
+        if not seen.any():
+            continue
+        rows = np.flatnonzero(seen)
+        ids = ", ".join(repr(split.ids[row]) for row in rows[:NAMED])
+        said = (
+            f"{len(rows)} of {len(texts)} {name} texts of {place} also stand in an earlier split ({ids}"
+            f"{' and more' if len(rows) > NAMED else ''})"
+        )
+        if action == "error":
+            raise UserError(
+                f"{said}, so scores on them flatter every model: remove them, or set task.leaks=drop or "
+                "task.leaks=warn"
+            )
+        if action == "warn":
+            log.warning("%s: scores on them flatter every model", said)
+            continue
+        log.warning("%s: they are left out", said)
+        kept = kept._replace(**{name: take(split, np.flatnonzero(~seen))})
+        if seen.all():
+            raise UserError(
+                f"all {name} texts of {place} also stand in an earlier split: give it others"
+            )
+    return kept
+
+
+@functools.lru_cache(maxsize=100_000)  # a run and its baseline check the same texts
+def _of(text: str) -> str:
+    return normalise(text)
+
+
+def _normal(text: object) -> tuple[str, ...]:
+    return tuple(_of(part) for part in parts_of(text) or ())

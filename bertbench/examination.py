@@ -1,17 +1,21 @@
 """A task's data in, what is in it and what is wrong with it out."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bertbench.data import duplicates, flaws, lengths, yardsticks
 from bertbench.kinds.base import shown
-from bertbench.report.datacard import Card, Tokenizing, describe
+from bertbench.report.datacard import Card, Tokenizing, as_json, describe, render
 from bertbench.scores.answers import mean_f1
+from bertbench.store import Store
 from bertbench.types import TaskData
 
 NEAR = 0.8  # least share of common shingles of texts that are nearly alike
+VERSION = 1  # raised when a card says other things of the same data
 SEED = 0  # of the cross-validation behind the hints on labels
 
 
@@ -40,6 +44,29 @@ def examine(data: TaskData, tokenizers: Mapping[str, Any], *, max_length: int) -
         },
         notes=data.notes,
     )
+
+
+def provide(data: TaskData, fingerprint: str, store: Store) -> Path:
+    """Return a folder with the data card of a task, made once: `data_card.md` and `data_card.json`.
+
+    Args:
+        data: A whole task.
+        fingerprint: Of its data.
+        store: Where cards are kept.
+    """
+
+    def make(folder: Path) -> None:
+        card = examine(data, {}, max_length=0)
+        write(card, folder / "data_card")
+
+    return store.entry("card", {"version": VERSION, "data": fingerprint}, make)
+
+
+def write(card: Card, path: Path) -> None:
+    """Write a card as `path`.md and `path`.json."""
+    path.with_suffix(".md").write_text(render(card), encoding="utf-8")
+    text = json.dumps(as_json(card), indent=1, ensure_ascii=False)
+    path.with_suffix(".json").write_text(text, encoding="utf-8")
 
 
 def tokenizing(data: TaskData, tokenizer: Any, *, max_length: int) -> Tokenizing:

@@ -1,6 +1,7 @@
 """What is kept of a finished run: record, predictions, split, confusion picture, model."""
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,15 @@ from bertbench.tracking.protocol import Run
 from bertbench.types import Outcome, TaskData
 
 
-def keep(run: Run, record: RunRecord, plan: Plan, outcome: Outcome, *, card: Plain | None) -> None:
+def keep(
+    run: Run,
+    record: RunRecord,
+    plan: Plan,
+    outcome: Outcome,
+    *,
+    card: Plain | None,
+    looked_at: Path,
+) -> None:
     """Write a run's files and hand them to the tracker; the record comes last, it makes the run.
 
     Args:
@@ -27,6 +36,7 @@ def keep(run: Run, record: RunRecord, plan: Plan, outcome: Outcome, *, card: Pla
         plan: What was run.
         outcome: Of its mode.
         card: What is in the corpus of its pretraining, if there was one.
+        looked_at: Folder of the data card of its task.
     """
     data = plan.data
     run.table(
@@ -47,6 +57,8 @@ def keep(run: Run, record: RunRecord, plan: Plan, outcome: Outcome, *, card: Pla
             table = confusion(data.test.labels, outcome.test)
             confusion_figure(table, data.classes, folder / "confusion.png")
         _json(folder / "split.json", written_split(data))
+        for path in sorted(looked_at.glob("data_card.*")):
+            shutil.copy(path, folder)
         if card is not None:
             _json(folder / "corpus.json", card)
         (folder / "config.yaml").write_text(yaml.safe_dump(plan.values, sort_keys=False))

@@ -43,6 +43,7 @@ class Plan:
         values: The resolved config.
         words: What a reader calls the parts: model, weights, scale, objective, masking, mode, task.
         data: The task, its training texts cut to the asked size.
+        whole: The task before that.
         lineage: What the encoder descends from; None without encoder.
         features: Recipe of the features of all texts; None in a mode that keeps none.
         science: All that decides the result.
@@ -52,6 +53,7 @@ class Plan:
     values: Plain
     words: dict[str, str]
     data: TaskData
+    whole: TaskData
     data_fingerprint: str
     lineage: Lineage | None = None
     features: Plain | None = None
@@ -118,7 +120,7 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
         ),
     )
     values = values | {"mode": _mode(values), "task": task | _metrics(task, data)}
-    plan = Plan(values, {}, data, _data_fingerprint(whole))
+    plan = Plan(values, {}, data, whole, _data_fingerprint(whole))
     if values["model"]["architecture"] is not None:
         plan = replace(plan, lineage=trace(values))
         plan = replace(plan, features=_features(plan))

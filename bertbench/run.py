@@ -77,7 +77,7 @@ def execute(plan: Plan, *, overrides: list[str], sweep: str) -> Result:
 
 
 def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRecord:
-    from bertbench import outputs, runtime
+    from bertbench import examination, outputs, runtime
     from bertbench.kinds import compute as measured
     from bertbench.models.released import identity
     from bertbench.progress import Checkpoints
@@ -141,7 +141,14 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
     )
     run.log(scores | outcome.stats | {f"cost/{k}": v for k, v in cost.items()})
     run.log({f"pretrain/{k}": v for k, v in pretraining.items()})
-    outputs.keep(run, record, plan, outcome, card=made.card if made is not None else None)
+    outputs.keep(
+        run,
+        record,
+        plan,
+        outcome,
+        card=made.card if made is not None else None,
+        looked_at=examination.provide(plan.whole, plan.data_fingerprint, store),
+    )
     return record
 
 

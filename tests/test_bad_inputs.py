@@ -21,7 +21,7 @@ from bertbench.plan import make_plan
 from bertbench.types import Split
 
 CHOICES = {"weights": "pretrain", "scale": "tiny", "objective": "mlm", "masking": "static"}
-TABLE = "task.source._target_=bertbench.data.table.task"  # the small run's own task is the toy
+TABLE = "task.source._target_=bertbench.tasks.files.task"  # the small run's own task is the toy
 
 
 def csv_of(*rows, header="text,label"):
@@ -83,150 +83,150 @@ DATA = {
     "no path": (
         {},
         "",
-        "task.source.path has no default: set it with task.source.path=...",
+        "task.train has no default: set it with task.train=...",
     ),
     "no file": (
         {},
-        "task.source.path=no.csv",
-        "task.source.path=no.csv is no file here: name a .csv, .tsv or .jsonl file, each also with .gz",
+        "task.train=no.csv",
+        "task.train=no.csv is no file here: name a .csv, .tsv or .jsonl file, each also with .gz",
     ),
     "no test file": (
         {"a.csv": csv_of(*GOOD)},
-        "task.source.path=a.csv task.source.test=b.csv",
-        "task.source.test=b.csv is no file here: name a .csv, .tsv or .jsonl file, each also with .gz",
+        "task.train=a.csv task.test=b.csv",
+        "task.test=b.csv is no file here: name a .csv, .tsv or .jsonl file, each also with .gz",
     ),
     "another format": (
         {"a.xlsx": "PK"},
-        "task.source.path=a.xlsx",
-        "task.source.path=a.xlsx has another ending than what is read: name a .csv, .tsv or .jsonl file, "
+        "task.train=a.xlsx",
+        "task.train=a.xlsx has another ending than what is read: name a .csv, .tsv or .jsonl file, "
         "each also with .gz",
     ),
     "one file twice": (
         {"a.csv": csv_of(*GOOD)},
-        "task.source.path=a.csv task.source.test=./a.csv",
-        "task.source.path and task.source.test are both a.csv: name another file, or set task.source.test "
+        "task.train=a.csv task.test=./a.csv",
+        "task.train and task.test are both a.csv: name another file, or set task.test "
         "to null to cut that part off the training file",
     ),
     "an empty file": (
         {"a.csv": ""},
-        "task.source.path=a.csv",
+        "task.train=a.csv",
         "{here}/a.csv has no rows: give it labelled texts",
     ),
     "no header": (
         {"a.csv": "\n".join(GOOD)},
-        "task.source.path=a.csv",
-        "{here}/a.csv, line 2 has no 'text': set task.source.text to one of its columns ('text 0', 'a')",
+        "task.train=a.csv",
+        "{here}/a.csv, line 2 has no 'text': set task.text to one of its columns ('text 0', 'a')",
     ),
     "a column of another name": (
         {"a.csv": csv_of(*GOOD, header="review,label")},
-        "task.source.path=a.csv",
-        "{here}/a.csv, line 2 has no 'text': set task.source.text to one of its columns "
+        "task.train=a.csv",
+        "{here}/a.csv, line 2 has no 'text': set task.text to one of its columns "
         "('review', 'label')",
     ),
     "semicolons": (
         {"a.csv": csv_of(*GOOD).replace(",", ";")},
-        "task.source.path=a.csv",
-        "{here}/a.csv, line 2 has no 'text': set task.source.text to one of its columns ('text;label')",
+        "task.train=a.csv",
+        "{here}/a.csv, line 2 has no 'text': set task.text to one of its columns ('text;label')",
     ),
     "a column twice": (
         {"a.csv": csv_of(*[f"{row},a" for row in GOOD], header="text,label,label")},
-        "task.source.path=a.csv",
+        "task.train=a.csv",
         "{here}/a.csv has 2 columns 'label': rename one",
     ),
     "a comma that is not quoted": (
         {"a.csv": csv_of(*GOOD, "one, two,a")},
-        "task.source.path=a.csv",
+        "task.train=a.csv",
         "{here}/a.csv, line 22 has 3 cells, but the header has 2: quote a text that has the separator or a "
         "line break in it",
     ),
     "a quote that stays open": (
         {"a.csv": csv_of(*GOOD, '"open,a', "more,b")},
-        "task.source.path=a.csv",
+        "task.train=a.csv",
         "{here}/a.csv, line 22 cannot be read (unexpected end of data): close each quote, and double those "
         "within",
     ),
     "a row without label": (
         {"a.csv": csv_of(*GOOD, "text,")},
-        "task.source.path=a.csv",
+        "task.train=a.csv",
         "{here}/a.csv, line 22 has nothing under 'label': fill it or remove the row",
     ),
     "an object without label": (
         {"a.jsonl": "\n".join([*JSON, '{"text": "a"}'])},
-        "task.source.path=a.jsonl",
-        "{here}/a.jsonl, line 21 has no 'label': set task.source.label to one of its columns ('text')",
+        "task.train=a.jsonl",
+        "{here}/a.jsonl, line 21 has no 'label': set task.label to one of its columns ('text')",
     ),
     "a label that is no number": (
         {"a.jsonl": "\n".join([*JSON, '{"text": "a", "label": NaN}'])},
-        "task.source.path=a.jsonl",
+        "task.train=a.jsonl",
         "{here}/a.jsonl, line 21 has nan under 'label': it must be the name of a class",
     ),
     "a number for a text": (
         {"a.jsonl": "\n".join([*JSON, '{"text": 1, "label": "a"}'])},
-        "task.source.path=a.jsonl",
+        "task.train=a.jsonl",
         "{here}/a.jsonl, line 21 has 1 under 'text': it must be text",
     ),
     "a line that is no JSON": (
         {"a.jsonl": "\n".join([*JSON, '{"text": "a"'])},
-        "task.source.path=a.jsonl",
+        "task.train=a.jsonl",
         '{here}/a.jsonl, line 21 is not a JSON object: each line must be one, such as {{"text": "..."}}',
     ),
     "Latin-1": (
         {"a.csv": csv_of(*GOOD, "Grüße,a").encode("latin-1")},
-        "task.source.path=a.csv",
+        "task.train=a.csv",
         "{here}/a.csv is not UTF-8 text (byte 203): convert it first",
     ),
     "UTF-16": (
         {"a.csv": csv_of(*GOOD).encode("utf-16")},
-        "task.source.path=a.csv",
+        "task.train=a.csv",
         "{here}/a.csv is not UTF-8 text (byte 0): convert it first",
     ),
     "half of an archive": (
         {"a.csv.gz": gzip.compress(csv_of(*GOOD).encode())[:40]},
-        "task.source.path=a.csv.gz",
+        "task.train=a.csv.gz",
         "{here}/a.csv.gz cannot be unpacked (Compressed file ended before the end-of-stream marker was "
         "reached): it is damaged or no gzip, so make it again",
     ),
     "an archive in name alone": (
         {"a.csv.gz": csv_of(*GOOD)},
-        "task.source.path=a.csv.gz",
+        "task.train=a.csv.gz",
         "{here}/a.csv.gz cannot be unpacked (Not a gzipped file (b'te')): it is damaged or no gzip, so make "
         "it again",
     ),
     "a file over the limit": (
         {"a.csv": csv_of(*["word " * 500 + f"{i},a" for i in range(500)])},
-        "task.source.path=a.csv",
+        "task.train=a.csv",
         "{here}/a.csv holds more than 0.000976562 GiB, and is read into memory whole: give a part of it",
     ),
     "an archive over the limit": (
         {"a.csv.gz": gzip.compress(bytes(2**21))},
-        "task.source.path=a.csv.gz",
+        "task.train=a.csv.gz",
         "{here}/a.csv.gz holds more than 0.000976562 GiB, and is read into memory whole: give a part of it",
     ),
     "blank texts": (
         {"a.csv": csv_of(*GOOD, ",a", " ,b", '"\n",a')},
-        "task.source.path=a.csv",
+        "task.train=a.csv",
         "{here}/a.csv has 3 blank texts, the first in line 22: fill or remove them",
     ),
     "half a character": (
         {"a.jsonl": "\n".join([*JSON, *[HALF] * 3])},
-        "task.source.path=a.jsonl task.source.test=b.jsonl task.source.validation=c.jsonl",
+        "task.train=a.jsonl task.test=b.jsonl task.validation=c.jsonl",
         "the training split of task a has half a character (a lone surrogate) in the text of the id "
         "'train:21': repair it",
     ),
     "one class": (
         {"a.csv": csv_of(*GOOD[::2])},
-        "task.source.path=a.csv",
+        "task.train=a.csv",
         "all training texts of task a have the class 'a': give it texts of two classes or more",
     ),
     "too few to cut": (
         {"a.csv": csv_of(*GOOD[:4])},
-        "task.source.path=a.csv",
+        "task.train=a.csv",
         "{here}/a.csv has too few distinct texts of each class to cut 2 fifths off: add some, or name files "
-        "for task.source.validation and task.source.test",
+        "for task.validation and task.test",
     ),
     "a class in the test file alone": (
         {"a.csv": csv_of(*GOOD), "b.csv": csv_of("x,a", "y,c", "z,c")},
-        "task.source.path=a.csv task.source.test=b.csv",
+        "task.train=a.csv task.test=b.csv",
         "2 test texts of task a have the class 'c', which no training text has: add training texts of it, "
         "or remove them",
     ),
@@ -236,7 +236,7 @@ DATA = {
                 *[f"{row},{i // 2}" for i, row in enumerate(GOOD)], header="text,label,key"
             )
         },
-        "task.source.path=a.csv task.source.id=key",
+        "task.train=a.csv task.id=key",
         "2 texts of task a have the id '0': give each its own",
     ),
     "an id in two files": (
@@ -246,12 +246,12 @@ DATA = {
             ),
             "b.csv": csv_of("x,a,7", "y,b,100", header="text,label,key"),
         },
-        "task.source.path=a.csv task.source.test=b.csv task.source.id=key",
+        "task.train=a.csv task.test=b.csv task.id=key",
         "2 texts of task a have the id '7': give each its own",
     ),
     "more labels than there are": (
         {"a.csv": csv_of(*GOOD)},
-        "task.source.path=a.csv task.labels_per_class=7",
+        "task.train=a.csv task.labels_per_class=7",
         "task.labels_per_class=7 does not fit: the rarest class has 6 training texts, so choose 1 to 6",
     ),
 }
@@ -511,7 +511,7 @@ def test_a_good_case_of_each_kind_is_planned(values, checkpoint_folder):
     )
     files = ["task=files", TABLE, "model=tfidf"]
     for path in ("a.csv", "a.jsonl"):
-        assert make_plan(values(*files, f"task.source.path={path}"), CHOICES).data.classes == [
+        assert make_plan(values(*files, f"task.train={path}"), CHOICES).data.classes == [
             "a",
             "b",
         ]

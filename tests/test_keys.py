@@ -16,7 +16,7 @@ SEEDS = ("seed", "pretrain.seed")
 
 # A setting, and the stages whose keys move with it: Tokenizer, toKens, emBeddings, Packed corpus, Encoder,
 # Intrinsic measures, Features, tRansfer. "." is a setting that the run does not have, "-" moves nothing,
-# "!" is refused. A new setting is placed here by its author; what cannot change a result moves nothing.
+# "!" is refused. The files of a task are read by its source, whose data are in the keys. A new setting is placed here by its author; what cannot change a result moves nothing.
 TABLE = """
 setting               full    frozen   random   counted   released  continued  taught   tfidf  swept
 
@@ -68,9 +68,24 @@ pretrain.evaluations  -       -        -        -         -         -          -
 pretrain.measured     IR      IR       -        -         -         IR         IR       -      -
 task.name             -       -        -        -         -         -          -        -      -
 task.source.*         R       FR       FR       FR        FR        R          R        R      R
+task.kind             -       -        -        -         -         -          -        -      -
+task.train            -       -        -        -         -         -          -        -      -
+task.validation       -       -        -        -         -         -          -        -      -
+task.test             -       -        -        -         -         -          -        -      -
+task.text             -       -        -        -         -         -          -        -      -
+task.second           -       -        -        -         -         -          -        -      -
+task.label            -       -        -        -         -         -          -        -      -
+task.group            -       -        -        -         -         -          -        -      -
+task.id               -       -        -        -         -         -          -        -      -
+task.format           -       -        -        -         -         -          -        -      -
+task.header           -       -        -        -         -         -          -        -      -
+task.encoding         -       -        -        -         -         -          -        -      -
+task.incomplete       -       -        -        -         -         -          -        -      -
+task.leaks            -       -        -        -         -         -          -        -      -
 task.metric           R       R        R        R         R         R          R        R      R
 task.metrics          R       R        R        R         R         R          R        R      R
 task.train_size       R       FR       FR       FR        FR        R          R        R      R
+task.train_share      R       FR       FR       FR        FR        R          R        R      R
 task.labels_per_class R       FR       FR       FR        FR        R          R        R      R
 task.long_text        R       FR       FR       FR        FR        R          R        -      -
 task.max_length       R       FR       FR       FR        FR        R          R        -      -
@@ -78,6 +93,8 @@ mode._target_         FR      FR       FR       FR        FR        FR         F
 mode.pooling          R       FR       FR       FR        FR        R          R        .      -
 mode.layer            R       FR       FR       FR        FR        R          R        .      -
 mode.penalties        .       R        R        R         R         .          .        R      -
+mode.span.*           .       -        -        -         -         .          .        .      -
+mode.characters       .       .        .        .         .         .          .        R      .
 mode.ngrams           .       .        .        .         .         .          .        R      .
 mode.min_documents    .       .        .        .         .         .          .        R      .
 mode.stop_words       .       .        .        .         .         .          .        R      .
@@ -129,6 +146,12 @@ OTHER = {  # a changed value that is still one, where its type does not say whic
     "task.source._target_": "keys.other_task",
     "corpus._target_": "keys.other_corpus",
     "task.metric": "macro_f1",
+    **{f"task.{name}": "other" for name in ("train", "validation", "test", "text", "second")},
+    **{f"task.{name}": "other" for name in ("label", "group", "id", "format", "encoding")},
+    "task.header": True,
+    "task.incomplete": "error",
+    "task.leaks": "warn",
+    "task.train_share": 0.5,
     "task.train_size": 30,
     "task.labels_per_class": 5,
     "task.long_text": "window",

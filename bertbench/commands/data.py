@@ -1,7 +1,6 @@
 """`data card`: overrides of a task in, its data card out, on the terminal and as files."""
 
 import argparse
-import json
 from pathlib import Path
 
 from bertbench.checks import check_name
@@ -54,18 +53,14 @@ def _card(overrides: list[str], output: Path) -> int:
     data: TaskData = build(task["source"])._replace(name=task["name"])
     validate(data, f"task {task['name']}")
 
-    from bertbench.examination import examine
-    from bertbench.report.datacard import as_json, render
+    from bertbench.examination import examine, write
+    from bertbench.report.datacard import render
 
     card = examine(data, _tokenizers(values), max_length=task["max_length"])
     folder = output / task["name"]
     folder.mkdir(parents=True, exist_ok=True)
-    text = render(card)
-    (folder / "card.md").write_text(text, encoding="utf-8")
-    (folder / "card.json").write_text(
-        json.dumps(as_json(card), indent=1, ensure_ascii=False), encoding="utf-8"
-    )
-    print(text)
+    write(card, folder / "card")
+    print(render(card))
     print(folder / "card.md")
     return 0
 

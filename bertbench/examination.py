@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from bertbench.data import duplicates, flaws, lengths, yardsticks
+from bertbench.data.flaws import Flaw
+from bertbench.data.yardsticks import Yardstick
 from bertbench.kinds.base import shown
-from bertbench.report.datacard import Card, Tokenizing, as_json, describe, render
+from bertbench.report.datacard import Card, Repeat, Tokenizing, as_json, describe, render
 from bertbench.scores.answers import mean_f1
 from bertbench.store import Store
 from bertbench.types import TaskData
@@ -46,20 +48,48 @@ def examine(data: TaskData, tokenizers: Mapping[str, Any], *, max_length: int) -
     )
 
 
-def provide(data: TaskData, fingerprint: str, store: Store) -> Path:
-    """Return a folder with the data card of a task, made once: `data_card.md` and `data_card.json`.
+def provide(
+    data: TaskData,
+    fingerprint: str,
+    store: Store,
+    tokenizers: Mapping[str, Any],
+    *,
+    max_length: int,
+) -> Card:
+    """Return the data card of a task; what does not depend on tokenizers is found once, and kept.
 
     Args:
         data: A whole task.
         fingerprint: Of its data.
         store: Where cards are kept.
+        tokenizers: See `examine`.
+        max_length: See `examine`.
     """
 
     def make(folder: Path) -> None:
-        card = examine(data, {}, max_length=0)
-        write(card, folder / "data_card")
+        write(examine(data, {}, max_length=max_length), folder / "card")
 
-    return store.entry("card", {"version": VERSION, "data": fingerprint}, make)
+    folder = store.entry("card", {"version": VERSION, "data": fingerprint}, make)
+    kept = restored(json.loads((folder / "card.json").read_text(encoding="utf-8")))
+    found = {
+        name: tokenizing(data, tokenizer, max_length=max_length)
+        for name, tokenizer in tokenizers.items()
+    }
+    return kept._replace(name=data.name, tokenizers=found)
+
+
+def restored(plain: dict[str, Any]) -> Card:
+    """Return the card that `as_json` has written."""
+    made = {
+        "flaws": [Flaw(**flaw) for flaw in plain["flaws"]],
+        "duplicates": [
+            Repeat(**repeat | {"examples": [tuple(pair) for pair in repeat["examples"]]})
+            for repeat in plain["duplicates"]
+        ],
+        "yardsticks": {name: Yardstick(**found) for name, found in plain["yardsticks"].items()},
+        "tokenizers": {name: Tokenizing(**found) for name, found in plain["tokenizers"].items()},
+    }
+    return Card(**{name: plain[name] for name in Card._fields} | made)
 
 
 def write(card: Card, path: Path) -> None:

@@ -1,7 +1,6 @@
 """What is kept of a finished run: record, predictions, split, confusion picture, model."""
 
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,11 +8,13 @@ import pandas as pd
 import yaml
 
 from bertbench.config import Plain
+from bertbench.examination import write
 from bertbench.kinds import find
 from bertbench.kinds.base import shown
 from bertbench.metrics import confusion
 from bertbench.plan import Plan, written_split
 from bertbench.records import RunRecord
+from bertbench.report.datacard import Card
 from bertbench.report.figures import confusion_figure
 from bertbench.tracking.protocol import Run
 from bertbench.types import Outcome, TaskData
@@ -26,7 +27,7 @@ def keep(
     outcome: Outcome,
     *,
     card: Plain | None,
-    looked_at: Path,
+    looked_at: Card,
 ) -> None:
     """Write a run's files and hand them to the tracker; the record comes last, it makes the run.
 
@@ -36,7 +37,7 @@ def keep(
         plan: What was run.
         outcome: Of its mode.
         card: What is in the corpus of its pretraining, if there was one.
-        looked_at: Folder of the data card of its task.
+        looked_at: The data card of its task.
     """
     data = plan.data
     run.table(
@@ -57,8 +58,7 @@ def keep(
             table = confusion(data.test.labels, outcome.test)
             confusion_figure(table, data.classes, folder / "confusion.png")
         _json(folder / "split.json", written_split(data))
-        for path in sorted(looked_at.glob("data_card.*")):
-            shutil.copy(path, folder)
+        write(looked_at, folder / "data_card")
         if card is not None:
             _json(folder / "corpus.json", card)
         (folder / "config.yaml").write_text(yaml.safe_dump(plan.values, sort_keys=False))
@@ -69,7 +69,7 @@ def keep(
 
 
 def prediction_table(data: TaskData, outcome: Outcome) -> pd.DataFrame:
-    """Return one row an item of validation and test: id, split, label, prediction, and what its kind adds."""
+    """Return one row an item of validation and test: id, split, label, prediction, what its kind adds."""
     kind = find(data.kind)
     parts = [
         pd.DataFrame({"id": split.ids, "split": name} | kind.table(split, found, data.classes))

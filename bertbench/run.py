@@ -13,6 +13,7 @@ from bertbench.errors import UserError
 from bertbench.kinds import find
 from bertbench.plan import Plan
 from bertbench.records import RunRecord
+from bertbench.report.datacard import Card
 from bertbench.store import RUNS, Store
 from bertbench.tracking.protocol import Run, Tracker, keep_text
 from bertbench.types import Fitted, Outcome
@@ -77,7 +78,7 @@ def execute(plan: Plan, *, overrides: list[str], sweep: str) -> Result:
 
 
 def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRecord:
-    from bertbench import examination, outputs, runtime
+    from bertbench import outputs, runtime
     from bertbench.kinds import compute as measured
     from bertbench.models.released import identity
     from bertbench.progress import Checkpoints
@@ -147,9 +148,20 @@ def _compute(plan: Plan, store: Store, run: Run, overrides: list[str]) -> RunRec
         plan,
         outcome,
         card=made.card if made is not None else None,
-        looked_at=examination.provide(plan.whole, plan.data_fingerprint, store),
+        looked_at=_look(plan, store, folder),
     )
     return record
+
+
+def _look(plan: Plan, store: Store, folder: Path | None) -> Card:
+    """Return the data card of a run's task, with what the encoder's tokenizer makes of it."""
+    from bertbench import examination, tokenizer
+
+    name = plan.values["model"]["name"]
+    known = {} if folder is None else {name: tokenizer.load(folder)}
+    whole = plan.whole._replace(name=plan.data.name)
+    length = plan.values["task"]["max_length"]
+    return examination.provide(whole, plan.data_fingerprint, store, known, max_length=length)
 
 
 def _warnings(plan: Plan, outcome: Outcome) -> list[str]:
@@ -160,9 +172,8 @@ def _warnings(plan: Plan, outcome: Outcome) -> list[str]:
         said.append("degenerate: the same is predicted for every test item")
     rates = plan.values["mode"].get("learning_rates")
     if rates and len(rates) > 1 and outcome.stats["chosen/lr"] in (min(rates), max(rates)):
-        said.append(
-            f"the best learning rate, {outcome.stats['chosen/lr']:g}, lies at the edge of mode.learning_rates"
-        )
+        best = outcome.stats["chosen/lr"]
+        said.append(f"the best learning rate, {best:g}, lies at the edge of mode.learning_rates")
     for words in said:
         logger.warning("%s: %s", plan.title, words)
     return said

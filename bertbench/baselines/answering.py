@@ -13,7 +13,7 @@ class FittedPassages:
         self.passages = passages
 
     def predict(self, texts: list[tuple[str, str]]) -> list[Guess]:
-        """Return a guess for each question; its score is the share of the question's words that were found."""
+        """Return a guess for each question; its score is the share of the question that was found."""
         given = self.passages.predict(texts)
         best = self.passages._replace(threshold=0.0).predict(texts)
         return [

@@ -7,7 +7,6 @@ from bertbench.checks import check_name
 from bertbench.config import Plain, build, check_types, composed
 from bertbench.kinds.validate import validate
 from bertbench.models.released import locate
-from bertbench.types import TaskData
 
 TOKENIZERS = (
     "bert",
@@ -50,7 +49,7 @@ def _card(overrides: list[str], output: Path) -> int:
     check_types(values, composed(chosen))
     task = values["task"]
     check_name(task["name"], "task.name=")
-    data: TaskData = build(task["source"])._replace(name=task["name"])
+    data = build(task["source"])._replace(name=task["name"])
     validate(data, f"task {task['name']}")
 
     from bertbench.examination import examine, write

@@ -1,20 +1,18 @@
 """The name of a data set on the Hugging Face hub in, a corpus out: it is fetched once, and read by rows."""
 
 import functools
-import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from bertbench.data.corpus import Corpus, document
+from bertbench.data.fetching import check_id, fetch
 from bertbench.errors import UserError
-from bertbench.network import reachable
 from bertbench.records import fingerprint
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 ROWS = 256  # held at a time
 LONGEST = 2**26  # characters of a document made of rows, which is held whole
 
@@ -36,10 +34,7 @@ def corpus(
         UserError: The hub cannot be reached and the data set is not in the cache, the hub has no such
             data set, configuration or split, or it has no such column.
     """
-    if not HUB_ID.fullmatch(
-        str(name)
-    ):  # `datasets` reads "csv" as what lies in the working folder
-        raise UserError(f"corpus.name={name} is no hub id: name a data set as OWNER/NAME")
+    check_id(name, "corpus")
     if not split:
         raise UserError(f"corpus.split={split} names no part of {name}: name one, such as train")
     return of_dataset(_load(name, config, split), name, text=text, heading=heading)
@@ -111,29 +106,11 @@ def _joined(lines: list[str]) -> Iterator[str]:
 
 @functools.cache  # the plans of a sweep name the same data set
 def _load(name: str, config: str | None, split: str) -> "Dataset":
-    online = reachable()
-    if not online:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # or each call waits half a minute for the network
-    import datasets
-    from datasets import config as library
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if not online:
-        library.HF_HUB_OFFLINE = True  # where it had been imported before
-    place = f"corpus.name={name} corpus.config={config} corpus.split={split}"
-    try:
-        # The prefix keeps a folder of that name here from being read instead.
-        loaded = datasets.load_dataset(
-            f"hf://datasets/{name}", config, split=split, keep_in_memory=False
-        )
-    except ConnectionError as error:
-        raise UserError(
-            f"corpus.name={name} is on the Hugging Face hub, which cannot be reached from here, and is not "
-            "in the local cache: load it once where there is a network, or choose corpus=files "
-            "corpus.path=..."
-        ) from error
-    except (HfHubHTTPError, FileNotFoundError, ValueError, RuntimeError) as error:
-        said = " ".join(str(error).split())
-        raise UserError(f"{place} cannot be loaded ({said:.300}): name another") from error
-    assert isinstance(loaded, datasets.Dataset)
-    return loaded
+    return fetch(
+        name,
+        config,
+        split,
+        key="corpus",
+        place=f"corpus.name={name} corpus.config={config} corpus.split={split}",
+        instead="corpus=files corpus.path=...",
+    )

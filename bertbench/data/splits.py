@@ -62,14 +62,15 @@ def subset(
     Args:
         split: All training texts.
         strata: int64, (T,): kept in proportion; None takes the labels, which must be classes then.
-        train_size: Number of texts; None takes all.
-        train_share: Share of the texts, in (0, 1]; None takes all.
-        labels_per_class: Number of texts of each class; None takes all.
+        train_size: Number of texts; None takes all. Where there are groups, as many whole ones as fit, and
+            one at least.
+        train_share: Share of the texts, in (0, 1]; None takes all. Likewise.
+        labels_per_class: Number of texts of each class, whatever their groups; None takes all.
         classes: Number of classes, C; 0 where there are none, and no number of texts a class.
         seed: Decides which texts.
 
     Raises:
-        UserError: Two sizes are set, or one does not fit the data.
+        UserError: Two sizes are set, or one does not fit the data, or leaves a class without a text.
     """
     sizes = {
         "train_size": train_size,
@@ -77,10 +78,10 @@ def subset(
         "labels_per_class": labels_per_class,
     }
     given = {name: value for name, value in sizes.items() if value is not None}
+    shown = " and ".join(f"task.{name}={value}" for name, value in given.items())
     if not given:
         return split
     if len(given) > 1:
-        shown = " and ".join(f"task.{name}={value}" for name, value in given.items())
         raise UserError(f"{shown} are both set: set one of them to null")
     kept: np.ndarray = split.labels if strata is None else strata
     if labels_per_class is not None:
@@ -97,7 +98,11 @@ def subset(
             f"task.train_size={train_size} does not fit: choose {least} to {total} (all training texts)"
         )
     if split.groups is not None:
-        return take(split, _whole_groups(split.groups, train_size, seed))
+        rows = _whole_groups(split.groups, train_size, seed)
+        _check_each(
+            split.labels, rows, classes, f"{shown} takes whole groups, and those of seed={seed}"
+        )
+        return take(split, rows)
     return take(split, _in_proportion(kept, train_size, seed))
 
 
@@ -131,6 +136,13 @@ def _of_each_class(strata: np.ndarray, count: int, classes: int, seed: int) -> n
             f"training texts, so choose 1 to {most}"
         )
     return np.concatenate([rows[:count] for rows in by_class])
+
+
+def _check_each(labels: Any, rows: np.ndarray, classes: int, what: str) -> None:
+    if classes and len(np.unique(labels[rows])) < len(np.unique(labels)):
+        raise UserError(
+            f"{what} have no text of some class: choose more texts, or set task.group to null"
+        )
 
 
 def _in_proportion(strata: np.ndarray, size: int, seed: int) -> np.ndarray:

@@ -25,25 +25,25 @@ def find(name: str, place: str = "task.kind") -> Kind:
     Raises:
         UserError: There is none.
     """
-    if name not in KINDS:
+    if str(name) not in KINDS:
         raise UserError(
-            f"{place}={name} is no kind of task{nearest(name, KINDS)} (known: {', '.join(KINDS)})"
+            f"{place}={name} is no kind of task{nearest(str(name), KINDS)} (known: {', '.join(KINDS)})"
         )
-    return KINDS[name]
+    return KINDS[str(name)]
 
 
 def measure(name: str, place: str = "task.metric") -> Measure:
-    """Return the metric of that name, of whichever kind has it: its direction and words are the same in each.
+    """Return the metric of that name, of whichever kind has it: its direction is the same in each.
 
     Raises:
         UserError: There is none.
     """
     known = {name: found for kind in KINDS.values() for name, found in kind.measures.items()}
-    if name not in known:
+    if str(name) not in known:
         raise UserError(
-            f"{place}={name} is no metric{nearest(name, known)} (known: {', '.join(known)})"
+            f"{place}={name} is no metric{nearest(str(name), known)} (known: {', '.join(known)})"
         )
-    return known[name]
+    return known[str(name)]
 
 
 def compute(

@@ -39,7 +39,7 @@ class Kind(Protocol):
     may_be_blank: bool
 
     def metrics(self, classes: list[str]) -> list[str]:
-        """Return the metrics that fit these classes; validation chooses by the first where a task names none."""
+        """Return the metrics that fit these classes; validation chooses by the first, if none is named."""
         ...
 
     def item(self, record: dict[str, Any], columns: Columns, place: str) -> tuple[Any, Any]:
@@ -56,7 +56,7 @@ class Kind(Protocol):
         ...
 
     def classes(self, labels: Sequence[Any]) -> list[str]:
-        """Return the classes that stand in labels as `item` returned them; none where there are no classes."""
+        """Return the classes that stand in labels as `item` returned them; none if it has no classes."""
         ...
 
     def numbers(self, labels: Sequence[Any], classes: list[str]) -> Any:

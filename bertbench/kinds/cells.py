@@ -2,12 +2,16 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bertbench.errors import UserError, nearest
 
 SHOWN = 10  # columns in an error
+LARGEST = 1e100  # number; beyond it the squares of errors overflow
+# A list as Python and JSON print it: ['a', 'b'], [1, 2] or [].
+LIST = re.compile(r"""\[(?:|["'].*["']|-?\d+(?:, ?-?\d+)+)\]""", re.DOTALL)
 
 
 class Columns(NamedTuple):
@@ -35,7 +39,8 @@ def cell(record: dict[str, Any], key: str, column: str, place: str) -> Any:
     if column not in record:
         known = ", ".join(f"{name!r:.30}" for name in list(record)[:SHOWN])
         raise UserError(
-            f"{place} has no {column!r}{nearest(column, record)}: set task.{key} to one of its columns ({known})"
+            f"{place} has no {column!r}{nearest(column, record)}: set task.{key} to one of its columns "
+            f"({known})"
         )
     value = record[column]
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -56,7 +61,7 @@ def text(record: dict[str, Any], key: str, column: str, place: str) -> str:
 def words(record: dict[str, Any], key: str, column: str, place: str) -> list[str]:
     """Return words: a list, or a text cut at white space."""
     value = cell(record, key, column, place)
-    found = value.split() if isinstance(value, str) else value
+    found = apart(value, column, place).split() if isinstance(value, str) else value
     if not isinstance(found, Sequence) or not all(isinstance(word, str) for word in found):
         raise UserError(f"{place} has {value!r:.60} under {column!r}: it must be words")
     if not found:
@@ -68,19 +73,26 @@ def words(record: dict[str, Any], key: str, column: str, place: str) -> list[str
 
 
 def number(record: dict[str, Any], key: str, column: str, place: str) -> float:
-    """Return a finite number."""
+    """Return a number that can be squared."""
     value = cell(record, key, column, place)
+    # Python reads 1_000 as a number, and no one else does.
+    none = isinstance(value, bool) or (isinstance(value, str) and "_" in value)
     try:
-        found = math.nan if isinstance(value, bool) else float(value)
+        found = math.nan if none else float(value)
     except (TypeError, ValueError, OverflowError):
         found = math.nan
-    if not math.isfinite(found):
-        raise UserError(f"{place} has {value!r:.60} under {column!r}: it must be a number")
+    if not abs(found) <= LARGEST:
+        raise UserError(
+            f"{place} has {value!r:.60} under {column!r}: it must be a number, such as -1.5"
+        )
     return found
 
 
 def class_name(value: Any, column: str, place: str) -> str:
-    """Return the name of a class: 1, "1" and 1.0 are the class "1", true is the class "true"."""
+    """Return the name of a class: 1, "1" and 1.0 are the class "1", true is the class "true".
+
+    In Unicode's form NFC, so that an accent is the same in files of different systems.
+    """
     if isinstance(value, bool):
         return str(value).lower()  # as JSON writes it
     if isinstance(value, str) and not value.strip():
@@ -91,7 +103,19 @@ def class_name(value: Any, column: str, place: str) -> str:
         raise UserError(
             f"{place} has {value!r:.60} under {column!r}: it must be the name of a class"
         )
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())
+    name = unicodedata.normalize("NFC", str(value)).strip()
+    name = re.sub(r"^(-?\d+)\.0+$", r"\1", name)
+    return "0" if name == "-0" else name
+
+
+def apart(value: str, column: str, place: str) -> str:
+    """Return a cell, if it is not a list as Python or JSON prints it: cut apart, that is nonsense."""
+    if LIST.fullmatch(value.strip()):
+        raise UserError(
+            f"{place} has the list {value!r:.60} as one text under {column!r}: write its parts without "
+            "brackets and quotes, or give the data as .jsonl"
+        )
+    return value
 
 
 def identity(record: dict[str, Any], column: str, place: str) -> str:

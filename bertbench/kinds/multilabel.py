@@ -8,7 +8,7 @@ import numpy as np
 
 from bertbench.errors import UserError
 from bertbench.kinds.base import Measure, texts_of
-from bertbench.kinds.cells import Columns, cell, class_name
+from bertbench.kinds.cells import Columns, apart, cell, class_name
 from bertbench.scores import labelsets
 from bertbench.types import Split
 
@@ -81,12 +81,16 @@ class Multilabel:
                 f"{where} has labels of type {labels.dtype} and shape {labels.shape}: they must be true or "
                 f"false, {len(split.ids)} texts by {len(classes)} classes"
             )
+        if not labels.any():
+            raise UserError(f"{where} has no text with a class: give it some")
 
     def strata(self, split: Split) -> np.ndarray:
-        """Return the rarest class of each text, after Sechidis et al. (2011); texts without one are a stratum.
+        """Return the rarest class of each text, after Sechidis et al. (2011); those without are a stratum.
 
         Source: https://doi.org/10.1007/978-3-642-23808-6_10, section 3: the rarest label goes first.
         """
+        if not split.labels.any():
+            return np.zeros(len(split.ids), dtype=np.int64)
         counts = split.labels.sum(0)
         rarity = np.where(split.labels, counts, counts.max(initial=0) + 1)
         return np.where(split.labels.any(1), rarity.argmin(1), split.labels.shape[1])
@@ -108,7 +112,12 @@ class Multilabel:
 
 def _names(value: Any, column: str, place: str) -> Sequence[Any]:
     if isinstance(value, str):
-        return [part.strip() for part in value.split(SEPARATOR)] if value.strip() else []
+        parts = [part.strip() for part in apart(value, column, place).split(SEPARATOR)]
+        if value.strip() and not all(parts):
+            raise UserError(
+                f"{place} has a blank class in {value!r:.60} under {column!r}: take a {SEPARATOR!r} out"
+            )
+        return parts if value.strip() else []
     if isinstance(value, list | tuple):
         return value
     raise UserError(

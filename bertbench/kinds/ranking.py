@@ -47,9 +47,10 @@ class Ranking:
         query = text(record, "text", columns.text, place)
         candidate = text(record, "second", columns.second or "candidate", place)
         relevance = number(record, "label", columns.label, place)
-        if relevance < 0:
+        if not 0 <= relevance <= rankings.LARGEST:
             raise UserError(
-                f"{place} has {relevance:g} under {columns.label!r}: a relevance is 0 or above"
+                f"{place} has {relevance:g} under {columns.label!r}: a relevance is a number from 0 to "
+                f"{rankings.LARGEST}"
             )
         return (query, candidate), relevance
 
@@ -66,7 +67,16 @@ class Ranking:
         check_numbers(split, where)
         if split.groups is None or len(split.groups) != len(split.ids):
             raise UserError(f"{where} does not name the query of each candidate: give it groups")
-        if not (np.asarray(split.labels) > 0).any():
+        _check_queries(split, split.groups, where)
+        labels = np.asarray(split.labels)
+        wrong = np.flatnonzero((labels < 0) | (labels > rankings.LARGEST))
+        if len(wrong):
+            row = wrong[0]
+            raise UserError(
+                f"{where} has the relevance {labels[row]:g} for the id {split.ids[row]!r}: it must be a "
+                f"number from 0 to {rankings.LARGEST}"
+            )
+        if not (labels > 0).any():
             raise UserError(f"{where} has no relevant candidate: give it relevances above 0")
 
     def strata(self, split: Split) -> np.ndarray:
@@ -80,3 +90,18 @@ class Ranking:
     def table(self, split: Split, predictions: np.ndarray, classes: list[str]) -> dict[str, Any]:
         """See `Kind`; a candidate alone is neither right nor wrong."""
         return {"label": split.labels, "prediction": predictions, "group": split.groups}
+
+
+def _check_queries(split: Split, groups: Sequence[str], where: str) -> None:
+    """Refuse a group of several queries: its candidates would be ranked against each other."""
+    queries: dict[str, str] = {}
+    for name, group, pair in zip(split.ids, groups, split.texts, strict=True):
+        if not isinstance(pair, tuple):
+            raise UserError(
+                f"{where} has one text under the id {name!r}: give it a query and a candidate"
+            )
+        if queries.setdefault(group, pair[0]) != pair[0]:
+            raise UserError(
+                f"{where} has the queries {queries[group]!r:.60} and {pair[0]!r:.60} in the group "
+                f"{group!r:.60}: give each query a group of its own, or set task.group to null"
+            )

@@ -7,11 +7,12 @@ import numpy as np
 
 from bertbench.errors import UserError
 from bertbench.kinds.base import Measure, texts_of
-from bertbench.kinds.cells import Columns, number
+from bertbench.kinds.cells import LARGEST, Columns, number
 from bertbench.scores import numbers
 from bertbench.types import Split
 
 STRATA = 10  # parts of equal size, by rank
+LEAST = 5  # rows of a part, so that a fifth of it is one
 
 
 def _measure(function: Any, higher_is_better: bool, words: str) -> Measure:
@@ -55,9 +56,10 @@ class Regression:
         check_numbers(split, where)
 
     def strata(self, split: Split) -> np.ndarray:
-        """Return tenths by rank, so that each part has low and high numbers."""
+        """Return tenths by rank, or fewer parts, so that each split has low and high numbers."""
         ranks = np.argsort(np.argsort(split.labels, kind="stable"), kind="stable")
-        return ranks * STRATA // max(len(ranks), 1)
+        parts = min(STRATA, max(len(ranks) // LEAST, 1))
+        return ranks * parts // max(len(ranks), 1)
 
     def says_one_thing(self, predictions: np.ndarray) -> bool:
         """See `Kind`."""
@@ -76,9 +78,10 @@ def check_numbers(split: Split, where: str) -> None:
             f"{where} has labels of type {labels.dtype} and shape {labels.shape}: they must be "
             f"{len(split.ids)} numbers, one a text"
         )
-    wrong = np.flatnonzero(~np.isfinite(labels))
+    wrong = np.flatnonzero(~(np.abs(labels) <= LARGEST))
     if len(wrong):
         row = wrong[0]
         raise UserError(
-            f"{where} has the label {labels[row]} for the id {split.ids[row]!r}: it must be a finite number"
+            f"{where} has the label {labels[row]} for the id {split.ids[row]!r}: it must be a number from "
+            f"{-LARGEST:g} to {LARGEST:g}"
         )

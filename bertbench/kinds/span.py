@@ -48,9 +48,8 @@ class Span:
         """See `Kind`; answers are those of SQuAD's JSON, or texts that stand in the context once."""
         question = text(record, "text", columns.text, place)
         context = text(record, "second", columns.second or "context", place)
-        value = (
-            "" if record.get(columns.label) == "" else cell(record, "label", columns.label, place)
-        )
+        none = columns.label in record and record[columns.label] is None  # as JSON may say it
+        value = "" if none else cell(record, "label", columns.label, place)
         return (question, context), _answers(value, context, columns.label, place)
 
     def classes(self, labels: Sequence[Any]) -> list[str]:
@@ -65,7 +64,7 @@ class Span:
         """See `Kind`."""
         for name, (_, context), found in zip(split.ids, split.texts, split.labels, strict=True):
             for answer in found:
-                if context[answer.start : answer.start + len(answer.text)] != answer.text:
+                if answer.start < 0 or not context.startswith(answer.text, answer.start):
                     raise UserError(
                         f"{where} has the answer {answer.text!r:.60} at character {answer.start} of the "
                         f"context of the id {name!r}, where it does not stand: mend its place"
@@ -79,7 +78,7 @@ class Span:
 
     def says_one_thing(self, predictions: Sequence[Guess]) -> bool:
         """See `Kind`."""
-        return not any(guess.text for guess in predictions)
+        return len({guess.text for guess in predictions}) == 1
 
     def table(
         self, split: Split, predictions: Sequence[Guess], classes: list[str]
@@ -100,12 +99,15 @@ class Span:
 
 def _answers(value: Any, context: str, column: str, place: str) -> list[Answer]:
     if isinstance(value, dict) and isinstance(value.get("text"), list):  # as in `datasets`
-        starts = value.get("answer_start", [None] * len(value["text"]))
-        value = [
-            {"text": t, "answer_start": s} for t, s in zip(value["text"], starts, strict=False)
-        ]
+        texts, starts = value["text"], value.get("answer_start")
+        starts = [None] * len(texts) if starts is None else starts
+        if not isinstance(starts, list) or len(starts) != len(texts):
+            raise UserError(
+                f"{place} has {value!r:.60} under {column!r}: give each text its answer_start"
+            )
+        value = [{"text": t, "answer_start": s} for t, s in zip(texts, starts, strict=True)]
     if isinstance(value, str):
-        value = [{"text": value}] if value else []
+        value = [{"text": value}] if value.strip() else []
     if not isinstance(value, list):
         raise UserError(
             f"{place} has {value!r:.60} under {column!r}: it must be answers as in SQuAD's JSON, or a text"
@@ -118,13 +120,13 @@ def _answer(value: Any, context: str, column: str, place: str) -> Answer:
     if not isinstance(found, str) or not found.strip():
         raise UserError(f"{place} has {value!r:.60} under {column!r}: an answer must be a text")
     start = value.get("answer_start") if isinstance(value, dict) else None
-    if isinstance(start, int) and context[start : start + len(found)] == found:
+    if type(start) is int and start >= 0 and context.startswith(found, start):
         return Answer(start, found)
-    count = context.count(found)
-    if count == 1:
-        return Answer(context.index(found), found)
+    first = context.find(found)
+    if first >= 0 and context.find(found, first + 1) < 0:
+        return Answer(first, found)
     where = (
-        "does not stand in its context" if not count else f"stands in its context {count} times"
+        "does not stand in its context" if first < 0 else "stands in its context more than once"
     )
     raise UserError(
         f"{place} has the answer {found!r:.60}, which {where}: give its answer_start, or mend it"

@@ -71,6 +71,11 @@ class Token:
                 f"{place} has {len(sentence)} words under {columns.text!r} and {len(found)} tags under "
                 f"{columns.label!r}: each word needs one"
             )
+        for tag in found:
+            if len(tag.split()) > 1:
+                raise UserError(
+                    f"{place} has the tag {tag!r:.60} under {columns.label!r}: take the white space out"
+                )
         return sentence, found
 
     def classes(self, labels: Sequence[Any]) -> list[str]:

@@ -1,15 +1,24 @@
-"""A task of any kind in, nothing out: refuses data that would train or score to nonsense."""
+"""A task of any kind in, what is odd about it out; what would train or score to nonsense is refused."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from bertbench.data.duplicates import normalise
 from bertbench.errors import UserError
 from bertbench.kinds import find
+from bertbench.scores.rankings import groups_left_out
 from bertbench.types import Split, TaskData
+
+NAMED = 5  # classes in a sentence
+VARIED = {  # kinds whose training labels must not all be one: what has a label, and what it is
+    "regression": ("texts", "number"),
+    "ranking": ("candidates", "relevance"),
+    "token": ("words", "tag"),
+}
 
 
 def validate(data: TaskData, place: str) -> None:
@@ -21,7 +30,7 @@ def validate(data: TaskData, place: str) -> None:
 
     Raises:
         UserError: A split is empty or inconsistent, a text is blank or no text, a label is none of the
-            classes or is not trained on, or an id stands twice.
+            classes or is not trained on, all training labels are one, or an id stands twice.
     """
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
     kind = find(data.kind, f"the kind of {place}")
@@ -30,9 +39,21 @@ def validate(data: TaskData, place: str) -> None:
         _check_lengths(split, where)
         _check_texts(split, kind.reading, where)
         kind.check(split, data.classes, where)
+    _check_pairs(splits, place)
     _check_names(data, place)
     if data.kind == "classification":
         _check_classes(splits, data.classes, place)
+    elif data.kind in VARIED:
+        _check_varied(data, place)
+
+
+def noticed(data: TaskData) -> list[str]:
+    """Return a sentence for each odd thing of a task that can be learned and scored nonetheless.
+
+    Args:
+        data: A whole task.
+    """
+    return [*_alike(data.classes), *_untrained(data), *_without_relevant(data)]
 
 
 def _check_lengths(split: Split, where: str) -> None:
@@ -43,6 +64,10 @@ def _check_lengths(split: Split, where: str) -> None:
         )
     if not ids:
         raise UserError(f"{where} is empty: give it texts")
+    if split.groups is not None and len(split.groups) != ids:
+        raise UserError(
+            f"{where} has {ids} ids and {len(split.groups)} groups: it needs one a text, or none"
+        )
 
 
 def _check_texts(split: Split, reading: str, where: str) -> None:
@@ -71,6 +96,18 @@ def _parts(text: Any, reading: str) -> Sequence[Any] | None:
     if isinstance(text, tuple):
         return text if len(text) == 2 else None
     return [text] if reading == "text" else None
+
+
+def _check_pairs(splits: dict[str, Split], place: str) -> None:
+    """Check that all texts are pairs, or none is: a tokenizer reads a list of the one or the other."""
+    first, *_ = splits["training"].texts
+    for name, split in splits.items():
+        for row, text in zip(split.ids, split.texts, strict=True):
+            if isinstance(text, tuple) != isinstance(first, tuple):
+                raise UserError(
+                    f"the {name} split of {place} has {text!r:.60} under the id {row!r}, but the first "
+                    f"training text is {first!r:.60}: make all of them pairs, or none"
+                )
 
 
 def _check_names(data: TaskData, place: str) -> None:
@@ -105,6 +142,55 @@ def _check_classes(splits: dict[str, Split], classes: list[str], place: str) -> 
                 f"{count[which]} {name} texts of {place} have the class {classes[which]!r}, which no "
                 "training text has: add training texts of it, or remove them"
             )
+
+
+def _check_varied(data: TaskData, place: str) -> None:
+    """Check that there is something to learn: not all training labels are the same."""
+    labels = data.train.labels
+    values = np.unique(np.concatenate(labels) if data.kind == "token" else labels)
+    if len(values) == 1:
+        items, label = VARIED[data.kind]
+        shown = repr(data.classes[values[0]]) if data.kind == "token" else f"{values[0]:g}"
+        raise UserError(
+            f"all training {items} of {place} have the {label} {shown}: give it texts of two or more"
+        )
+
+
+def _alike(classes: list[str]) -> Iterator[str]:
+    names: dict[str, list[str]] = {}
+    for name in classes:
+        names.setdefault(normalise(name), []).append(name)
+    for alike in names.values():
+        if len(alike) > 1:
+            yield f"the classes {', '.join(map(repr, alike))} read alike: are they one?"
+
+
+def _untrained(data: TaskData) -> Iterator[str]:
+    """Name the classes of which there is no training text, where `validate` does not refuse them."""
+    labels = data.train.labels
+    if data.kind == "token":
+        trained = np.bincount(np.concatenate(labels), minlength=len(data.classes)) > 0
+    elif data.kind == "multilabel":
+        trained = labels.any(0)
+    else:
+        return
+    unseen = [data.classes[i] for i in np.flatnonzero(~trained)]
+    if unseen:
+        more = f" and {len(unseen) - NAMED} more" if len(unseen) > NAMED else ""
+        named = ", ".join(map(repr, unseen[:NAMED]))
+        yield f"no training text has the class {named}{more}, so no model can learn it"
+
+
+def _without_relevant(data: TaskData) -> Iterator[str]:
+    if data.kind != "ranking":
+        return
+    for name in ("train", "validation", "test"):
+        split: Split = getattr(data, name)
+        groups = split.groups or []
+        count = groups_left_out(split.labels, groups)
+        if count:
+            total = len(set(groups))
+            yield f"{count} of {total} {name} queries have no relevant candidate and count in no score"
 
 
 def _is_broken(text: str) -> bool:

@@ -34,7 +34,7 @@ class Tfidf:
         penalties: Values of C to choose from.
 
     Raises:
-        UserError: `ngrams` or `min_documents` is below 1, `characters` below 2, or `stop_words` names no list.
+        UserError: `ngrams` or `min_documents` is below 1, `characters` below 2, or `stop_words` is no list.
     """
 
     def __init__(

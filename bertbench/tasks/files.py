@@ -4,22 +4,20 @@ import functools
 import logging
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bertbench import kinds
-from bertbench.data.duplicates import normalise
 from bertbench.data.formats.opening import Table, column_error, open_records
-from bertbench.data.splits import grouped, stratified
+from bertbench.data.reading import is_file, is_folder
 from bertbench.errors import UserError
-from bertbench.kinds.base import Kind, shown
+from bertbench.kinds.base import Kind
 from bertbench.kinds.cells import Columns, identity
-from bertbench.types import Split, TaskData
+from bertbench.kinds.validate import noticed
+from bertbench.tasks import cutting
+from bertbench.tasks.cutting import Item
+from bertbench.types import TaskData
 
 log = logging.getLogger(__name__)
-
-SHARE = 0.2  # of the training file, for each part that has no file of its own
-SEED = 0  # of that cut, whatever the run's seed
-NAMED = 10  # rows in a note
 
 
 class Source(NamedTuple):
@@ -40,16 +38,6 @@ class Reading(NamedTuple):
     header: bool | None
     encoding: str | None
     incomplete: str  # drop or error
-
-
-class Item(NamedTuple):
-    """One labelled item of a file."""
-
-    id: str
-    text: Any
-    label: Any
-    group: str | None
-    place: str  # such as "line 7"
 
 
 def task(
@@ -97,12 +85,11 @@ def task(
     own = kinds.find(kind).columns
     named = {"text": text, "second": second, "label": label, "group": group, "id": id}
     columns = own._replace(**{key: str(name) for key, name in named.items() if name is not None})
+    _check_distinct(columns)
     given = {"train": train, "validation": validation, "test": test}
-    paths = {
-        key: Path(str(value)).expanduser() for key, value in given.items() if value is not None
-    }
+    paths = {key: _path(key, str(value)) for key, value in given.items() if value is not None}
     for (one, first), (other, second_path) in combinations(paths.items(), 2):
-        if first.exists() and second_path.exists() and first.samefile(second_path):
+        if _stands(first) and _stands(second_path) and first.samefile(second_path):
             raise UserError(
                 f"task.{one} and task.{other} are both {second_path}: name another file, or set "
                 f"task.{other} to null to cut that part off the training file"
@@ -122,20 +109,54 @@ def _task(sources: tuple[Source, ...], reading: Reading) -> TaskData:
     }
     absent = [key for key in ("validation", "test") if key not in parts]
     if absent:
-        path = sources[0].path
-        cut = _cut(_distinct(parts["train"], path, notes), 1 + len(absent), path, kind)
+        path = str(sources[0].path)
+        cut = cutting.cut(
+            cutting.distinct(parts["train"], path, notes),
+            1 + len(absent),
+            kind,
+            place=path,
+            way_out="files for task.validation and task.test",
+        )
         parts |= dict(zip(["train", *absent], cut, strict=True))
     named = [parts[key] for key in ("train", "validation", "test")]
+    if reading.columns.id is not None:
+        _check_ids(named, sources, absent)
     classes = kind.classes([item.label for items in named for item in items])
-    splits = [_split(items, kind, classes) for items in named]
+    splits = [cutting.split_of(items, kind, classes) for items in named]
+    data = TaskData("files", classes, *splits, kind=reading.kind)
+    notes += [f"{sources[0].path}: {words}" for words in noticed(data)]
     for note in notes:
         log.warning("%s", note)
-    return TaskData("files", classes, *splits, kind=reading.kind, notes=tuple(notes))
+    return data._replace(notes=tuple(notes))
+
+
+def _path(key: str, value: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"task.{key}={value} begins with a home folder that is not here: write the path in full"
+        ) from error
+
+
+def _stands(path: Path) -> bool:
+    return is_file(path) or is_folder(path)
+
+
+def _check_distinct(columns: Columns) -> None:
+    """Refuse a column that is read as two things: a text that is its own label is no task."""
+    read = {"text": columns.text, "second": columns.second, "label": columns.label}
+    for (one, first), (other, again) in combinations(read.items(), 2):
+        if first == again:
+            raise UserError(
+                f"task.{one} and task.{other} are both the column {first!r}: name another for one of them"
+            )
 
 
 def _source(key: str, path: Path) -> Source:
     """Look at a file, or at all files of a folder."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    found = [path, *path.glob("*"), *path.glob("*/*")] if is_folder(path) else [path]
+    files = sorted(file for file in found if is_file(file))
     stats = [file.stat() for file in files]
     changed = max((found.st_mtime_ns for found in stats), default=0)
     return Source(key, path.absolute(), changed, sum(found.st_size for found in stats))
@@ -158,27 +179,23 @@ def _items(
     for record in table.rows:
         row = f"{table.unit} {record.place}"
         place = f"{source.path}, {row}"
-        lack = _lack(record.cells, reading.columns, kind)
+        lack = cutting.lacking(record.cells, reading.columns, kind)
         if lack is not None:
             lacking.append(record.place)
             first = first or f"{place} has nothing under {lack!r}"
             continue
         text, label = kind.item(record.cells, reading.columns, place)
-        items.append(
-            Item(
-                _id(record.cells, reading.columns.id, f"{name}:{record.place}", place),
-                text,
-                label,
-                _group(record.cells, text, reading, place),
-                row,
-            )
-        )
+        group = cutting.group_of(record.cells, text, reading.columns.group, kind, place)
+        chosen = reading.columns.id
+        made = f"{name}:{record.place}"
+        own = made if chosen is None else identity(record.cells, chosen, place)
+        items.append(Item(own, text, label, group, row))
     if lacking and reading.incomplete == "error":
         raise UserError(f"{first}: fill it or remove the row, or set task.incomplete=drop")
     if not items:
         raise UserError(f"{source.path} has no labelled rows: give it texts and labels")
     if lacking:
-        rows = _named([f"{table.unit} {place}" for place in lacking])
+        rows = cutting.named([f"{table.unit} {place}" for place in lacking])
         notes.append(
             f"{source.path}: {len(lacking)} of {len(table.rows)} rows lack a text or a label and are left "
             f"out ({rows})"
@@ -192,82 +209,17 @@ def _check_columns(table: Table, columns: Columns, path: Path) -> None:
             column_error(table, column, f"task.{key}", path)
 
 
-def _lack(cells: dict[str, Any], columns: Columns, kind: Kind) -> str | None:
-    """Return the column that is blank in a row, if one is; a kind may have labels that say nothing."""
-    asked = [columns.text, columns.second, None if kind.may_be_blank else columns.label]
-    for column in asked:
-        if column is not None:
-            value = cells.get(column)
-            if value is None or (isinstance(value, str | list) and not "".join(value).strip()):
-                return column
-    return None
-
-
-def _id(cells: dict[str, Any], column: str | None, made: str, place: str) -> str:
-    return made if column is None else identity(cells, column, place)
-
-
-def _group(cells: dict[str, Any], text: Any, reading: Reading, place: str) -> str | None:
-    """Return what must stay in one part: a query's candidates, a context's questions, or as asked."""
-    if reading.columns.group is not None:
-        value = cells.get(reading.columns.group)
-        if value is None or not str(value).strip():
-            raise UserError(
-                f"{place} has nothing under {reading.columns.group!r}: fill it or remove the row"
-            )
-        return str(value)
-    return {"ranking": lambda: text[0], "span": lambda: text[1]}.get(reading.kind, lambda: None)()
-
-
-def _distinct(items: list[Item], path: Path, notes: list[str]) -> list[Item]:
-    """Keep the first item of each text, so that none can lie on both sides of a cut."""
-    first: dict[str, Item] = {}
-    again: list[str] = []
-    conflicts: list[str] = []
-    for item in items:
-        kept = first.setdefault(normalise(shown(item.text)), item)
-        if kept is not item:
-            (conflicts if kept.label != item.label else again).append(
-                f"{item.place} as {kept.place}"
-            )
-    for rows, what in ((again, "the same label"), (conflicts, "another label")):
-        if rows:
-            notes.append(
-                f"{path}: {len(rows)} rows repeat the text of an earlier one with {what} and are left out "
-                f"({_named(rows)})"
-            )
-    return list(first.values())
-
-
-def _cut(items: list[Item], parts: int, path: Path, kind: Kind) -> list[list[Item]]:
-    """Cut a fifth off for each part but the first, with the strata in proportion and groups whole."""
-    shares = [1 - SHARE * (parts - 1), *[SHARE] * (parts - 1)]
-    if items[0].group is not None:
-        chosen = grouped([item.group or "" for item in items], shares, seed=SEED)
-    else:
-        whole = _split(items, kind, kind.classes([item.label for item in items]))
-        chosen = stratified(kind.strata(whole), shares, seed=SEED)
-    cut = [[items[i] for i in rows] for rows in chosen]
-    if not all(cut):
-        what = "groups" if items[0].group is not None else "distinct texts of each class"
-        raise UserError(
-            f"{path} has too few {what} to cut {parts - 1} fifths off: add some, or name files for "
-            "task.validation and task.test"
-        )
-    return cut
-
-
-def _named(rows: list[str]) -> str:
-    """Return the first rows of a list, and how many more there are."""
-    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
-    return ", ".join(rows[:NAMED]) + more
-
-
-def _split(items: list[Item], kind: Kind, classes: list[str]) -> Split:
-    groups = [item.group for item in items if item.group is not None]
-    return Split(
-        [item.id for item in items],
-        [item.text for item in items],
-        kind.numbers([item.label for item in items], classes),
-        groups or None,
-    )
+def _check_ids(parts: list[list[Item]], sources: tuple[Source, ...], absent: list[str]) -> None:
+    """Refuse an id that stands twice; the absent parts were cut off the training file."""
+    paths = {source.key: source.path for source in sources}
+    paths |= dict.fromkeys(absent, paths["train"])
+    first: dict[str, str] = {}
+    for key, items in zip(("train", "validation", "test"), parts, strict=True):
+        for item in items:
+            place = f"{paths[key]}, {item.place}"
+            if item.id in first:
+                raise UserError(
+                    f"{place} has the id {item.id!r:.60} of {first[item.id]}: give each row its own, or set "
+                    "task.id to null"
+                )
+            first[item.id] = place

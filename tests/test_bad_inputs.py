@@ -492,7 +492,7 @@ def test_checkpoints(case, values, checkpoint_folder, tmp_path):
 )  # fmt: skip
 def test_tasks_made_by_code(field, value, sentence, values, monkeypatch):
     """The same is asked of every task, whoever wrote the function that makes it."""
-    split = Split(*(part[:4] for part in toy.split("test", 10)))
+    split = Split(*(part[:4] for part in toy.split("test", 10)[:3]))
     split = split._replace(**{field: np.array(value) if field == "labels" else value})
     made = toy.task()._replace(test=split)
     monkeypatch.setattr(toy, "task", lambda: made)

@@ -150,7 +150,7 @@ OTHER = {  # a changed value that is still one, where its type does not say whic
     **{f"task.{name}": "other" for name in ("label", "group", "id", "format", "encoding")},
     "task.header": True,
     "task.incomplete": "error",
-    "task.leaks": "warn",
+    "task.leaks": "error",
     "task.train_share": 0.5,
     "task.train_size": 30,
     "task.labels_per_class": 5,

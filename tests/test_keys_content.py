@@ -16,8 +16,9 @@ from keys import NONE, RUNS, altered, composed, config_with, moved, plan_of, wit
 
 from bertbench import corpora
 from bertbench import tokenizer as tokenizers
-from bertbench.modes.frozen import Frozen
+from bertbench.modes import frozen
 from bertbench.records import STAGES
+from bertbench.types import Split
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def relabelled(data):
 
 
 def reordered(data):
-    ids, texts, labels = data.train
+    ids, texts, labels = data.train[:3]
     return data._replace(
         train=data.train._replace(ids=ids[::-1], texts=texts[::-1], labels=labels[::-1])
     )
@@ -252,16 +253,14 @@ def test_packed_rows_are_those_of_one_tokenizer(config_of, tokenizer, vocabulary
 
 def test_features_are_those_of_one_encoder_and_its_texts(monkeypatch):
     """Of its bytes: made again on another machine, it may be another."""
-    mode = Frozen(pooling="mean", layer=-1, penalties=[1])
-
     def features(texts=("one", "two"), encoder="bytes", precision=None, **settings):
-        reader = SimpleNamespace(settings=lambda: {"layer": -1} | settings)
+        split = Split(list(texts), list(texts), [])
         setting = SimpleNamespace(
             checkpoint_key=encoder,
             store=AskedStore(),
             compute=SimpleNamespace(autocast_dtype=precision),
         )
-        return asked(mode._features, reader, list(texts), setting)
+        return asked(frozen._kept, None, {"layer": -1} | settings, split, setting)
 
     first = features()
     assert features() == first

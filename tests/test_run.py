@@ -410,7 +410,8 @@ def test_mlflow_has_everything_of_a_run(overrides, make, compute):
     present = {p.name for p in folder.iterdir()}
     of_corpus = {"corpus.json"} if plan.encoder is not None else set()
     assert present == of_corpus | {
-        "config.yaml", "confusion.png", "model", "predictions.parquet", "record.json", "split.json",
+        "config.yaml", "confusion.png", "data_card.json", "data_card.md", "model", "predictions.parquet",
+        "record.json", "split.json",
     }  # fmt: skip
     assert read_record(folder / "record.json") == record
     assert yaml.safe_load((folder / "config.yaml").read_text()) == plan.values
@@ -439,7 +440,7 @@ def test_kept_predictions_give_the_kept_metrics_and_the_kept_model_gives_them(
     folder, data = files(runs()[0]), toy.task()
     table = pd.read_parquet(folder / "predictions.parquet")
     assert list(table.columns) == [
-        "id", "split", "label", "prediction", "p_sport", "p_money", "p_music",
+        "id", "split", "label", "prediction", "right", "p_sport", "p_money", "p_music",
     ]  # fmt: skip
     for name, split in (("validation", data.validation), ("test", data.test)):
         part = table[table["split"] == name]

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import toy
+from labelled import task as task_of
 
+from bertbench import kinds
 from bertbench.data import bbc
-from bertbench.kinds.validate import validate
 from bertbench.errors import UserError
-from bertbench.types import Split, TaskData
+from bertbench.kinds.validate import noticed, validate
+from bertbench.types import Answer, Split, TaskData
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 every_part = pytest.mark.parametrize("part", PARTS)
@@ -147,3 +149,141 @@ def test_ids_and_classes_are_text(name):
     ids = [*task().test.ids[:5], name]
     assert f"task small has {name!r} for an id or a class" in said(with_split("test", ids=ids))
     assert f"task small has {name!r} for an id or a class" in said(task(classes=["x", "y", name]))
+
+
+# Other kinds
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_a_good_task_of_each_kind_passes_and_nothing_is_noticed(kind, tmp_path):
+    data = task_of(kind, tmp_path)
+    validate(data, "task")
+    assert noticed(data) == []
+
+
+def broken(data, part, **fields):
+    return said(data._replace(**{part: getattr(data, part)._replace(**fields)}))
+
+
+@every_part
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_groups_are_one_a_text_or_none(kind, part, tmp_path):
+    words = broken(task_of(kind, tmp_path), part, groups=["one"])
+    assert words.startswith(f"the {PARTS[part]} split of task small has ")
+    assert "ids and 1 groups" in words
+
+
+@every_part
+def test_texts_are_all_pairs_or_none_is(part):
+    texts = [*getattr(task(), part).texts[:5], ("one", "two")]
+    words = said(with_split(part, texts=texts))
+    assert "make all of them pairs, or none" in words
+    assert f"has ('one', 'two') under the id '{part}5'" in words
+
+
+@every_part
+@pytest.mark.parametrize(
+    ("kind", "label", "words"),
+    [
+        ("regression", np.nan, "has the label nan for the id"),
+        ("regression", np.inf, "has the label inf for the id"),
+        ("regression", -1e200, "has the label -1e+200 for the id"),
+        ("ranking", -0.5, "has the relevance -0.5 for the id"),
+        ("ranking", 1001, "has the relevance 1001 for the id"),
+        ("token", np.array([0, 1, 2, 3, 4]), "has the tag 4 under the id"),
+        ("token", np.array([0, 1, 2, 3, -1]), "has the tag -1 under the id"),
+        ("token", np.array([0, 1]), "has 5 words and 2 tags under the id"),
+        (
+            "span",
+            [Answer(-3, "it")],
+            "has the answer 'it' at character -3 of the context of the id",
+        ),
+        ("span", [Answer(1, "it is")], "where it does not stand"),
+    ],
+)
+def test_a_label_of_another_kind_is_named(kind, label, words, part, tmp_path):
+    data = task_of(kind, tmp_path)
+    labels = getattr(data, part).labels.copy()
+    labels[4] = label
+    found = broken(data, part, labels=labels)
+    assert found.startswith(f"the {PARTS[part]} split of task small ")
+    assert words in found
+    assert repr(getattr(data, part).ids[4]) in found
+
+
+@every_part
+@pytest.mark.parametrize(
+    ("kind", "label", "words"),
+    [
+        ("multilabel", False, "has no text with a class: give it some"),
+        ("ranking", 0.0, "has no relevant candidate: give it relevances above 0"),
+        ("span", [], "has no answer at all: give it some"),
+    ],
+)
+def test_a_split_without_anything_to_find_is_refused(kind, label, words, part, tmp_path):
+    data = task_of(kind, tmp_path)
+    labels = getattr(data, part).labels
+    none = [label] * len(labels) if kind == "span" else np.full_like(labels, label)
+    assert broken(data, part, labels=none).endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("multilabel", "all training texts of task small have the classes 'p|r': give it texts"),
+        ("regression", "all training texts of task small have the number 2.5: give it texts"),
+        ("ranking", "all training candidates of task small have the relevance 2.5: give it texts"),
+        ("token", "all training words of task small have the tag 'I-PER': give it texts"),
+    ],
+)
+def test_training_labels_that_are_all_one_are_refused(kind, words, tmp_path):
+    data = task_of(kind, tmp_path)
+    alike = {
+        "multilabel": np.array([[True, False, True]] * 60),
+        "token": [np.full(5, 2)] * 60,
+    }.get(kind, np.full(60, 2.5))
+    assert broken(data, "train", labels=alike).startswith(words)
+    validate(data._replace(test=data.test._replace(labels=alike[:20])), "task small")
+
+
+@every_part
+def test_a_group_of_two_queries_is_refused(part, tmp_path):
+    data = task_of("ranking", tmp_path)
+    words = broken(data, part, groups=["topic"] * len(getattr(data, part).ids))
+    assert "in the group 'topic': give each query a group of its own" in words
+    assert f"the {PARTS[part]} split of task small has the queries 'query " in words
+    texts = ["no pair"] * len(getattr(data, part).ids)
+    assert "has one text under the id" in broken(data, part, texts=texts)
+
+
+# What is odd and can be learned
+
+
+def test_classes_that_no_training_text_has_are_named(tmp_path):
+    data = task_of("token", tmp_path)
+    classes = [*data.classes, *(f"B-{i}" for i in range(7))]
+    [words] = noticed(data._replace(classes=classes))
+    named = ", ".join(f"'B-{i}'" for i in range(5))
+    assert words.startswith(f"no training text has the class {named} and 2 more, so no model")
+    several = task_of("multilabel", tmp_path)
+    labels = several.train.labels & [True, False, True]
+    [words] = noticed(several._replace(train=several.train._replace(labels=labels)))
+    assert words == "no training text has the class 'q', so no model can learn it"
+
+
+def test_queries_without_a_relevant_candidate_are_counted(tmp_path):
+    data = task_of("ranking", tmp_path)
+    labels = data.test.labels.copy()
+    labels[[split.startswith("query 12") for split in data.test.groups]] = 0
+    labels[-1] = 1
+    found = noticed(data._replace(test=data.test._replace(labels=labels)))
+    assert found == ["3 of 4 test queries have no relevant candidate and count in no score"]
+
+
+@pytest.mark.parametrize(
+    "alike", [("Sport", "sport"), ("a b", "a  b"), ("x", "\uff58"), ("no", "n\u200bo")]
+)
+def test_classes_that_read_alike_are_named(alike):
+    [words] = noticed(task(classes=[*alike, "z"]))
+    assert words == f"the classes {alike[0]!r}, {alike[1]!r} read alike: are they one?"
+    assert noticed(task(classes=["sport", "art", "Kunst"])) == []

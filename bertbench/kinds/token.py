@@ -96,8 +96,9 @@ class Token:
                     "word needs one"
                 )
             if len(labels) and not 0 <= min(labels) <= max(labels) < len(classes):
+                wrong = min(labels) if min(labels) < 0 else max(labels)
                 raise UserError(
-                    f"{where} has the tag {max(labels)} under the id {name!r}: tags go from 0 to "
+                    f"{where} has the tag {wrong} under the id {name!r}: tags go from 0 to "
                     f"{len(classes) - 1}, the number of a class"
                 )
 

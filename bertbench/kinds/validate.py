@@ -1,5 +1,6 @@
 """A task of any kind in, what is odd about it out; what would train or score to nonsense is refused."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -15,6 +16,7 @@ from bertbench.types import Split, TaskData
 
 NAMED = 5  # classes in a sentence
 VARIED = {  # kinds whose training labels must not all be one: what has a label, and what it is
+    "multilabel": ("texts", "classes"),
     "regression": ("texts", "number"),
     "ranking": ("candidates", "relevance"),
     "token": ("words", "tag"),
@@ -147,19 +149,24 @@ def _check_classes(splits: dict[str, Split], classes: list[str], place: str) -> 
 def _check_varied(data: TaskData, place: str) -> None:
     """Check that there is something to learn: not all training labels are the same."""
     labels = data.train.labels
-    values = np.unique(np.concatenate(labels) if data.kind == "token" else labels)
+    values = np.unique(np.concatenate(labels) if data.kind == "token" else labels, axis=0)
     if len(values) == 1:
         items, label = VARIED[data.kind]
-        shown = repr(data.classes[values[0]]) if data.kind == "token" else f"{values[0]:g}"
+        if data.kind == "multilabel":
+            shown = repr("|".join(data.classes[i] for i in np.flatnonzero(values[0])))
+        else:
+            shown = repr(data.classes[values[0]]) if data.kind == "token" else f"{values[0]:g}"
         raise UserError(
             f"all training {items} of {place} have the {label} {shown}: give it texts of two or more"
         )
 
 
 def _alike(classes: list[str]) -> Iterator[str]:
+    """Name classes that differ by case, width, white space or signs that are not seen (Unicode's Cf)."""
     names: dict[str, list[str]] = {}
     for name in classes:
-        names.setdefault(normalise(name), []).append(name)
+        seen = "".join(sign for sign in name if unicodedata.category(sign) != "Cf")
+        names.setdefault(normalise(seen), []).append(name)
     for alike in names.values():
         if len(alike) > 1:
             yield f"the classes {', '.join(map(repr, alike))} read alike: are they one?"

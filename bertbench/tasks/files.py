@@ -24,7 +24,8 @@ class Source(NamedTuple):
     """A file or folder as it was when it was looked at."""
 
     key: str  # of the setting that names it
-    path: Path
+    path: Path  # as it was given
+    place: Path  # the same from the root, for the working folder may change
     changed: int  # nanoseconds
     size: int  # bytes
 
@@ -159,7 +160,8 @@ def _source(key: str, path: Path) -> Source:
     files = sorted(file for file in found if is_file(file))
     stats = [file.stat() for file in files]
     changed = max((found.st_mtime_ns for found in stats), default=0)
-    return Source(key, path.absolute(), changed, sum(found.st_size for found in stats))
+    size = sum(found.st_size for found in stats)
+    return Source(key, path, path.absolute(), changed, size)
 
 
 def _items(
@@ -213,13 +215,13 @@ def _check_ids(parts: list[list[Item]], sources: tuple[Source, ...], absent: lis
     """Refuse an id that stands twice; the absent parts were cut off the training file."""
     paths = {source.key: source.path for source in sources}
     paths |= dict.fromkeys(absent, paths["train"])
-    first: dict[str, str] = {}
+    first: dict[str, tuple[Path, str]] = {}
     for key, items in zip(("train", "validation", "test"), parts, strict=True):
         for item in items:
-            place = f"{paths[key]}, {item.place}"
-            if item.id in first:
+            path, row = first.setdefault(item.id, (paths[key], item.place))
+            if (path, row) != (paths[key], item.place):
+                other = row if path == paths[key] else f"{path}, {row}"
                 raise UserError(
-                    f"{place} has the id {item.id!r:.60} of {first[item.id]}: give each row its own, or set "
-                    "task.id to null"
+                    f"{paths[key]}, {item.place} has the id {item.id!r:.60} of {other}: give each row its own, "
+                    "or set task.id to null"
                 )
-            first[item.id] = place

@@ -25,7 +25,7 @@ def checked(data: TaskData, action: str, place: str) -> TaskData:
         place: What the user calls it.
 
     Raises:
-        UserError: There are leaks, and `action` is `error`.
+        UserError: There are leaks, and `action` is `error`, or `drop` would leave nothing of a split.
     """
     known: set[tuple[str, ...]] = set()
     kept = data
@@ -50,12 +50,12 @@ def checked(data: TaskData, action: str, place: str) -> TaskData:
         if action == "warn":
             log.warning("%s: scores on them flatter every model", said)
             continue
-        log.warning("%s: they are left out", said)
-        kept = kept._replace(**{name: take(split, np.flatnonzero(~seen))})
         if seen.all():
             raise UserError(
                 f"all {name} texts of {place} also stand in an earlier split: give it others"
             )
+        log.warning("%s: they are left out", said)
+        kept = kept._replace(**{name: take(split, np.flatnonzero(~seen))})
     return kept
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 
@@ -260,6 +261,14 @@ def test_a_source_is_read_once_until_it_changes(form, tmp_path, caplog, monkeypa
     assert len(caplog.records) == 1
     put(rows_of(60))
     assert sizes(files.task(path)) == (36, 12, 12)
+
+
+def test_a_relative_path_is_read_anew_in_another_folder(tmp_path, monkeypatch):
+    for name, classes in (("here", "ab"), ("there", "cd")):
+        write(tmp_path / name / "data.csv", rows_of(20, classes=classes))
+        os.utime(tmp_path / name / "data.csv", ns=(0, 0))
+        monkeypatch.chdir(tmp_path / name)
+        assert files.task("data.csv").classes == [*classes]
 
 
 # What the task is called

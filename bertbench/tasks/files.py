@@ -222,6 +222,6 @@ def _check_ids(parts: list[list[Item]], sources: tuple[Source, ...], absent: lis
             if (path, row) != (paths[key], item.place):
                 other = row if path == paths[key] else f"{path}, {row}"
                 raise UserError(
-                    f"{paths[key]}, {item.place} has the id {item.id!r:.60} of {other}: give each row its own, "
-                    "or set task.id to null"
+                    f"{paths[key]}, {item.place} has the id {item.id!r:.60} of {other}: give each row its "
+                    "own, or set task.id to null"
                 )

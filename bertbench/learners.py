@@ -91,7 +91,9 @@ def _words(data: TaskData, setting: Setting, pooling: str, more: dict[str, Any])
 def _spans(data: TaskData, setting: Setting, pooling: str, more: dict[str, Any]) -> Learner:  # noqa: ARG001 - each token has its own state
     some_have_none = not all(data.train.labels)
     threshold = 0.0 if some_have_none else None
-    return FittedReader(setting.need_checkpoint(), threshold=threshold, **more)
+    learner = FittedReader(setting.need_checkpoint(), threshold=threshold, **more)
+    learner.longest = learner.encoding.longest(data.train.labels)
+    return learner
 
 
 _BEGIN: dict[str, Callable[[TaskData, Setting, str, dict[str, Any]], Learner]] = {

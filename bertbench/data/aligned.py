@@ -1,7 +1,8 @@
 """Sentences of words in, windows of tokens out that say where each word begins.
 
-The first token of a word stands for it (Devlin et al. 2019, section 5.3). Windows are cut between
-words: `head` keeps the first words, `head_tail` the first and the last, `window` all of them.
+The first token of a word stands for it (Devlin et al. 2019, section 5.3), but none that is the blank
+before it alone, as some tokenizers have where a word begins rarely. Windows are cut between words:
+`head` keeps the first words, `head_tail` the first and the last, `window` all of them.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,13 @@ class Piece(NamedTuple):
     ids: list[int]  # special tokens included
     places: list[int]  # of the first token of each word in it
     words: list[int]  # their numbers in the sentence
+
+
+class Word(NamedTuple):
+    """A word in tokens."""
+
+    ids: list[int]  # at least one
+    first: int  # which of them stands for it
 
 
 class Sentence(NamedTuple):
@@ -80,15 +88,15 @@ class Alignment:
         before, after = self.around
         room = self.max_length - len(before) - len(after)
         found = []
-        for tokens in self._tokens(texts):
+        for sentence in self._read(texts):
             pieces = []
-            for words in cut([len(ids) for ids in tokens], room, self.long_text):
+            for words in cut([len(word.ids) for word in sentence], room, self.long_text):
                 ids, places = list(before), []
                 for word in words:
-                    places.append(len(ids))
-                    ids += tokens[word][:room]
+                    places.append(len(ids) + sentence[word].first)
+                    ids += sentence[word].ids[:room]
                 pieces.append(Piece([*ids, *after], places, words))
-            found.append(Sentence(pieces, len(tokens)))
+            found.append(Sentence(pieces, len(sentence)))
         return found
 
     def collate(self, sentences: Sequence[Sentence]) -> Pieces:
@@ -113,11 +121,13 @@ class Alignment:
         """Return what `Alignment` needs beside the tokenizer to be made again."""
         return {"max_length": self.max_length, "long_text": self.long_text}
 
-    def _tokens(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
-        """Return the ids of each word of each sentence; a word that the tokenizer drops is unknown.
+    def _read(self, texts: Sequence[Sequence[str]]) -> list[list[Word]]:
+        """Return the tokens of each word of each sentence; a word that the tokenizer drops is unknown.
 
         Words are read with blanks between them, as the encoder was trained to see them.
         """
+        if not texts:
+            return []
         reader: Any = self.tokenizer  # typed loosely by transformers
         encoded = reader(
             [" ".join(words) for words in texts],
@@ -125,17 +135,36 @@ class Alignment:
             return_offsets_mapping=True,
             verbose=False,
         )
-        found = []
-        for words, ids, offsets in zip(
-            texts, encoded["input_ids"], encoded["offset_mapping"], strict=True
-        ):
-            ends = np.cumsum([len(word) + 1 for word in words]) - 1  # of each word
-            tokens: list[list[int]] = [[] for _ in words]
-            for token, (_, end) in zip(ids, offsets, strict=True):
-                # By its last character: some tokenizers count the blank before a word to its token.
-                tokens[int(np.searchsorted(ends, max(end, 1)))].append(token)
-            found.append([own or [reader.unk_token_id] for own in tokens])
-        return found
+        return [
+            by_word(words, ids, [end for _, end in offsets], reader.unk_token_id)
+            for words, ids, offsets in zip(
+                texts, encoded["input_ids"], encoded["offset_mapping"], strict=True
+            )
+        ]
+
+
+def by_word(
+    words: Sequence[str], ids: Sequence[int], token_ends: Sequence[int], unknown: int
+) -> list[Word]:
+    """Return the tokens of each word of a sentence.
+
+    Args:
+        words: With one blank between two of them they are the text.
+        ids: Its tokens.
+        token_ends: Where each ends in the text: some tokenizers count the blank before a word to it.
+        unknown: The id of a word that has no token.
+    """
+    starts = np.cumsum([0, *(len(word) + 1 for word in words)])
+    owners = np.searchsorted(starts[1:] - 1, np.maximum(token_ends, 1))
+    before = np.array(token_ends) <= starts[owners]
+    tokens: list[list[int]] = [[] for _ in words]
+    for token, owner in zip(ids, owners.tolist(), strict=True):
+        tokens[owner].append(token)
+    blanks = np.bincount(owners[before], minlength=len(words)).tolist()
+    return [
+        Word(own or [unknown], blank if blank < len(own) else 0)
+        for own, blank in zip(tokens, blanks, strict=True)
+    ]
 
 
 def cut(counts: Sequence[int], room: int, long_text: str) -> list[list[int]]:

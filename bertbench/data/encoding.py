@@ -106,6 +106,8 @@ class Encoding:
 
     def ids(self, texts: Sequence[Any]) -> list[list[int]]:
         """Return the ids of each text, without special tokens."""
+        if not texts:
+            return []
         reader: Any = self.tokenizer  # typed loosely by transformers
         return reader(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
 
@@ -139,17 +141,22 @@ class Encoding:
 
 
 def template(tokenizer: PreTrainedTokenizerBase) -> Template:
-    """Return the special tokens that a tokenizer adds, as it adds them to two short texts."""
+    """Return the special tokens that a tokenizer adds, as it adds them to one and to two short texts."""
     reader: Any = tokenizer
-    encoded = reader("a", "a", return_token_type_ids=True)
-    owners, ids, types = encoded.sequence_ids(0), encoded["input_ids"], encoded["token_type_ids"]
-    first, second = ([i for i, owner in enumerate(owners) if owner == n] for n in (0, 1))
-    pair = (ids[: first[0]], ids[first[-1] + 1 : second[0]], ids[second[-1] + 1 :])
-    middle = types[first[-1] + 1 : second[0]].count(0) if 1 in types else len(pair[1])
-    alone = reader("a")
-    own = [i for i, owner in enumerate(alone.sequence_ids(0)) if owner == 0]
+    more = {"return_special_tokens_mask": True, "return_token_type_ids": True}
+    alone, both = reader("a", **more), reader("a", "a", **more)
+    own, owned = (
+        [i for i, special in enumerate(encoded["special_tokens_mask"]) if not special]
+        for encoded in (alone, both)
+    )
+    ids, types = both["input_ids"], both["token_type_ids"]
+    first, second = owned[: len(own)], owned[len(own) :]
+    between = slice(first[-1] + 1, second[0])
+    middle = types[between].count(0) if 1 in types else len(ids[between])
     return Template(
-        (alone["input_ids"][: own[0]], alone["input_ids"][own[-1] + 1 :]), pair, middle
+        (alone["input_ids"][: own[0]], alone["input_ids"][own[-1] + 1 :]),
+        (ids[: first[0]], ids[between], ids[second[-1] + 1 :]),
+        middle,
     )
 
 

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from bertbench.data.encoding import head_tail, template
+from bertbench.data.encoding import template
 from bertbench.errors import UserError
 from bertbench.types import Answer
 
 QUESTION = 64  # tokens at most: as in run_squad.py
 LEAST = 8  # tokens of the context in a window, at least
+LONGEST = 30  # tokens of an answer: as in run_squad.py
 
 
 class View(NamedTuple):
@@ -26,7 +27,7 @@ class View(NamedTuple):
     ids: list[int]  # special tokens included
     second: int  # where the second segment begins
     begin: int  # place of the first token of the context
-    offsets: list[tuple[int, int]]  # characters of the context that each of its tokens stands for
+    tokens: range  # which tokens of the context it has
 
 
 class Asked(NamedTuple):
@@ -34,6 +35,7 @@ class Asked(NamedTuple):
 
     views: list[View]
     context: str
+    offsets: list[tuple[int, int]]  # characters of the context that each of its tokens stands for
 
 
 class Views(NamedTuple):
@@ -42,7 +44,7 @@ class Views(NamedTuple):
     ids: Tensor  # int64, (W, L)
     attention_mask: Tensor  # bool, (W, L)
     segment_ids: Tensor  # int64, (W, L)
-    inside: Tensor  # bool, (W, L): tokens of the context, and the first token, which stands for no answer
+    inside: Tensor  # bool, (W, L): where an answer may begin or end; the first token stands for none
     owner: Tensor  # int64, (W,): which question, in [0, T)
 
 
@@ -52,8 +54,8 @@ class Reading:
     Args:
         tokenizer: The encoder's own, a fast one.
         max_length: Tokens of a window, special tokens included.
-        long_text: `window` reads all of a context, `head` its first window, `head_tail` one of its
-            beginning and its end.
+        long_text: `window` reads all of a context, `head` its first window, `head_tail` its first and its
+            last: joined in one, what follows what would be lost.
         positions: The most tokens the encoder can take.
 
     Raises:
@@ -83,57 +85,69 @@ class Reading:
 
     def encode(self, texts: Sequence[tuple[str, str]]) -> list[Asked]:
         """Return the windows of each question, special tokens added."""
+        if not texts:
+            return []
         reader: Any = self.tokenizer  # typed loosely by transformers
         plain = {"add_special_tokens": False, "verbose": False}
         questions = reader([question for question, _ in texts], **plain)["input_ids"]
-        contexts = reader([context for _, context in texts], return_offsets_mapping=True, **plain)
+        distinct = list(dict.fromkeys(context for _, context in texts))  # one has many questions
+        contexts = reader(distinct, return_offsets_mapping=True, **plain)
+        known = {
+            context: (contexts["input_ids"][i], trimmed(context, contexts["offset_mapping"][i]))
+            for i, context in enumerate(distinct)
+        }
         return [
-            self._asked(question, ids, offsets, context)
-            for question, ids, offsets, (_, context) in zip(
-                questions, contexts["input_ids"], contexts["offset_mapping"], texts, strict=True
-            )
+            Asked(self._views(question, known[context][0]), context, known[context][1])
+            for question, (_, context) in zip(questions, texts, strict=True)
         ]
 
-    def _asked(
-        self, question: list[int], ids: list[int], offsets: list[tuple[int, int]], context: str
-    ) -> Asked:
+    def longest(self, answers: Sequence[Sequence[Answer]]) -> int:
+        """Return how many tokens an answer may have: LONGEST, or more where one in a hundred has more.
+
+        Args:
+            answers: Those of the training questions.
+        """
+        reader: Any = self.tokenizer
+        first = [its[0].text for its in answers if its]
+        ids = reader(first, add_special_tokens=False, verbose=False)["input_ids"] if first else [[]]
+        return max(LONGEST, int(np.quantile([len(one) for one in ids], 0.99, method="higher")))
+
+    def _views(self, question: list[int], ids: list[int]) -> list[View]:
         before, between, after = self.template.pair
         special = len(before) + len(between) + len(after)
         question = question[: min(QUESTION, self.max_length - special - LEAST)]
-        room = self.max_length - special - len(question)
         start = [*before, *question, *between]
         second = len(before) + len(question) + self.template.middle
-        views = []
-        for rows in self._cut(len(ids), room):
-            chosen = [ids[i] for i in rows]
-            told = [trimmed(context, offsets[i]) for i in rows]
-            views.append(View([*start, *chosen, *after], second, len(start), told))
-        return Asked(views, context)
+        room = self.max_length - special - len(question)
+        return [
+            View([*start, *ids[part.start : part.stop], *after], second, len(start), part)
+            for part in self._cut(len(ids), room)
+        ]
 
-    def _cut(self, count: int, room: int) -> list[list[int]]:
+    def _cut(self, count: int, room: int) -> list[range]:
         """Return the tokens of the context in each window."""
         if self.long_text == "head" or count <= room:
-            return [list(range(min(count, room)))]
-        if self.long_text == "head_tail":
-            return head_tail(list(range(count)), room)
-        stride = max(room // 2, 1)
-        starts = [*range(0, count - room, stride), count - room]
-        return [list(range(start, start + room)) for start in starts]
+            return [range(min(count, room))]
+        last = count - room
+        stride = last if self.long_text == "head_tail" else max(room // 2, 1)
+        return [range(start, start + room) for start in (*range(0, last, stride), last)]
 
     def collate(self, asked: Sequence[Asked]) -> Views:
         """Pad the windows of some encoded questions into one batch."""
         views = [view for one in asked for view in one.views]
+        owner = np.repeat(np.arange(len(asked)), [len(one.views) for one in asked])
         shape = (len(views), max(len(view.ids) for view in views))
         ids = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
         mask, inside = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         segments = np.zeros(shape, dtype=np.int64)
-        for row, view in enumerate(views):
+        for row, (view, number) in enumerate(zip(views, owner, strict=True)):
             length = len(view.ids)
             ids[row, :length], mask[row, :length] = view.ids, True
             segments[row, view.second : length] = 1
-            inside[row, view.begin : view.begin + len(view.offsets)] = True
+            told = asked[number].offsets[view.tokens.start : view.tokens.stop]
+            # White space alone is no answer.
+            inside[row, view.begin : view.begin + len(told)] = [end > begin for begin, end in told]
         inside[:, 0] = True
-        owner = np.repeat(np.arange(len(asked)), [len(one.views) for one in asked])
         return Views(*map(torch.from_numpy, (ids, mask, segments, inside, owner)))
 
     def settings(self) -> dict[str, object]:
@@ -142,46 +156,55 @@ class Reading:
 
 
 def targets(asked: Sequence[Asked], answers: Sequence[Sequence[Answer]]) -> np.ndarray:
-    """Return the first and the last token of the first answer in each window.
+    """Return the first and the last token of the first answer that a window holds whole.
 
     Args:
         asked: Encoded questions.
         answers: To each.
 
     Returns:
-        int64 (W, 2); 0, 0 where the window does not hold the answer whole, or there is none.
+        int64 (W, 2); 0, 0 where the window holds no answer whole, or there is none.
     """
     found = []
     for one, its in zip(asked, answers, strict=True):
+        touched = [tokens for tokens in (covered(one, answer) for answer in its) if tokens]
         for view in one.views:
-            found.append(place(view, its[0]) if its else (0, 0))
+            whole = [(t.start, t.stop - 1) for t in touched if _holds(view.tokens, t)]
+            shift = view.begin - view.tokens.start
+            found.append([place + shift for place in whole[0]] if whole else [0, 0])
     return np.array(found, dtype=np.int64)
 
 
-def place(view: View, answer: Answer) -> tuple[int, int]:
-    """Return the first and last token of an answer in a window; (0, 0) where it is not whole in it."""
+def covered(asked: Asked, answer: Answer) -> range:
+    """Return the fewest tokens of the context that an answer stands in; it may begin or end within one."""
     first, last = answer.start, answer.start + len(answer.text)
-    touched = [i for i, (begin, end) in enumerate(view.offsets) if begin < last and end > first]
-    if not touched or view.offsets[touched[0]][0] > first or view.offsets[touched[-1]][1] < last:
-        return 0, 0
-    return view.begin + touched[0], view.begin + touched[-1]
+    touched = [
+        token
+        for token, (begin, end) in enumerate(asked.offsets)
+        if max(begin, first) < min(end, last)
+    ]
+    return range(touched[0], touched[-1] + 1) if touched else range(0)
 
 
 def decode(asked: Asked, view: int, start: int, end: int) -> str:
     """Return the characters of the context from token `start` to token `end` of a window."""
     chosen = asked.views[view]
-    first = chosen.offsets[start - chosen.begin][0]
-    return asked.context[first : chosen.offsets[end - chosen.begin][1]]
+    shift = chosen.tokens.start - chosen.begin
+    return asked.context[asked.offsets[start + shift][0] : asked.offsets[end + shift][1]]
 
 
-def trimmed(text: str, span: tuple[int, int]) -> tuple[int, int]:
-    """Return a span without white space at its ends: some tokenizers count the blank before a word."""
-    begin, end = span
-    while begin < end and text[begin].isspace():
-        begin += 1
-    while end > begin and text[end - 1].isspace():
-        end -= 1
-    return begin, end
+def trimmed(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans without white space at their ends: some tokenizers count the blank before a word."""
+    found = []
+    for begin, end in spans:
+        part = text[begin:end]
+        start = begin + len(part) - len(part.lstrip())
+        found.append((start, max(start, begin + len(part.rstrip()))))
+    return found
+
+
+def _holds(whole: range, part: range) -> bool:
+    return whole.start <= part.start and part.stop <= whole.stop
 
 
 def lengths(asked: Sequence[Asked]) -> list[int]:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bertbench import tokenizer as tokenizers
-from bertbench.data.passages import Asked, Reading, Views, decode, lengths, targets
+from bertbench.data.passages import LONGEST, Asked, Reading, Views, decode, lengths, targets
 from bertbench.models import checkpoint
 from bertbench.models.encoder import Encoder, positions
 from bertbench.models.heads import check_layer
@@ -21,7 +21,7 @@ from bertbench.types import Guess, Split
 
 SETTINGS, HEAD = "reader.json", "head.safetensors"
 EVALUATION_BATCH = 16  # questions at once
-LONGEST = 30  # tokens of an answer: as in Devlin et al. (2019), run_squad.py
+NEVER = -1e9  # log-probability of a span where there is none to choose
 
 
 class SpanHead(nn.Module):
@@ -75,6 +75,7 @@ class FittedReader:
         long_text: `head`, `head_tail` or `window`.
         compute: Device and precision.
         threshold: No answer is given where its score is above; None always gives one.
+        longest: Tokens of an answer at most.
         seed: Of the new layer; drawn before it is built.
     """
 
@@ -88,6 +89,7 @@ class FittedReader:
         long_text: str,
         compute: Compute,
         threshold: float | None = None,
+        longest: int = LONGEST,
         seed: int = 0,
     ) -> None:
         self.model = checkpoint.load(folder)
@@ -101,7 +103,8 @@ class FittedReader:
         with seeded(seed, "classification layer"):
             module = SpanHead(Encoder(self.model.base_model), layer=layer, dropout=dropout)
         self.module = module.to(compute.device)
-        self.compute, self.dropout, self.threshold = compute, dropout, threshold
+        self.compute, self.dropout = compute, dropout
+        self.threshold, self.longest = threshold, longest
 
     def encode(self, texts: Sequence[tuple[str, str]]) -> list[Asked]:
         """Return the windows of each question."""
@@ -133,9 +136,8 @@ class FittedReader:
             views = self.encoding.collate(asked)
             with self.compute.autocast():
                 logits = self.module.logits(views)
-            for row, guess in zip(
-                rows, guesses(asked, views, logits, self.threshold), strict=True
-            ):
+            told = guesses(asked, views, logits, self.threshold, longest=self.longest)
+            for row, guess in zip(rows, told, strict=True):
                 found[row] = guess
         return [guess for guess in found if guess is not None]
 
@@ -154,6 +156,7 @@ class FittedReader:
             "layer": self.module.layer,
             "dropout": self.dropout,
             "threshold": self.threshold,
+            "longest": self.longest,
             **self.encoding.settings(),
         }
         (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
@@ -186,7 +189,12 @@ def span_loss(logits: Tensor, places: Tensor) -> tuple[Tensor, dict[str, Tensor]
 
 
 def guesses(
-    asked: Sequence[Asked], views: Views, logits: Tensor, threshold: float | None
+    asked: Sequence[Asked],
+    views: Views,
+    logits: Tensor,
+    threshold: float | None,
+    *,
+    longest: int,
 ) -> list[Guess]:
     """Return the best legal span of each question over its windows.
 
@@ -194,24 +202,27 @@ def guesses(
         asked: Encoded questions.
         views: Their windows.
         logits: (W, L, 2).
-        threshold: No answer is given where (no-answer score - span score) is above it; None: never.
+        threshold: No answer is given where (no-answer score - span score) is above it; None always
+            gives one, if the context has any token.
+        longest: Tokens of an answer at most.
     """
     log_shares = logits.double().log_softmax(1).cpu()  # windows compare by their probabilities
     starts, ends = log_shares[..., 0], log_shares[..., 1]
-    length = starts.shape[1]
-    sums = starts.unsqueeze(2) + ends.unsqueeze(1)  # (W, L, L)
-    band = torch.ones(length, length).triu().tril(LONGEST - 1).bool()
-    band[0], band[:, 0] = False, False
-    best, place = sums.masked_fill(~band, -torch.inf).flatten(1).max(1)
+    longest = min(longest, starts.shape[1])
+    # From each start on, the ends of answers of one token, of two, and so on: (W, L, longest).
+    reach = nn.functional.pad(ends, (0, longest - 1), value=-torch.inf).unfold(1, longest, 1)
+    sums = starts.unsqueeze(2) + reach
+    sums[:, 0] = -torch.inf
+    best, place = sums.flatten(1).max(1)
     nothing = starts[:, 0] + ends[:, 0]
     found = []
     owner = views.owner.numpy()
     for number, one in enumerate(asked):
         rows = np.flatnonzero(owner == number)
         window = int(best[rows].argmax())
-        score = float(best[rows[window]])
-        begin, end = divmod(int(place[rows[window]]), length)
-        text = decode(one, window, begin, end) if np.isfinite(score) else ""
+        score = max(float(best[rows[window]]), NEVER)
+        begin, more = divmod(int(place[rows[window]]), longest)
+        text = decode(one, window, begin, begin + more) if score > NEVER else ""
         no_answer = float(nothing[rows].min()) - score
         given = text if threshold is None or no_answer <= threshold else ""
         found.append(Guess(given, text, score, no_answer))

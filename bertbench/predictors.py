@@ -18,6 +18,7 @@ from bertbench.regressions import OneVsRest, Ridge, fit_ridge, fit_sets
 from bertbench.types import TaskData
 
 SCORER, COSINE = "scorer.safetensors", "cosine.json"
+FLAT = 1e-12  # variance of cosines that differ by rounding alone: their states are float32
 
 
 class Predictor(Protocol):
@@ -103,6 +104,16 @@ def load(folder: Path, kind: str) -> Predictor:
     return _LOAD[kind](folder)
 
 
+def check_penalties(penalties: Sequence[float]) -> None:
+    """Refuse values of C of which none can be chosen.
+
+    Raises:
+        UserError: There is none, or one is not positive.
+    """
+    if not penalties or min(penalties) <= 0:
+        raise UserError(f"mode.penalties={list(penalties)} must be numbers above 0, at least one")
+
+
 def cosines(features: Any, width: int) -> np.ndarray:
     """Return the cosine of columns [0, width) and [width, 2 width), (T,); 0 where one is zero."""
     first, second = features[:, :width], features[:, width : 2 * width]
@@ -150,6 +161,7 @@ def _number(
 def _relevance(
     data: TaskData, metric: str, train: Any, validation: Any, penalties: Sequence[float]
 ) -> tuple[Predictor, float]:
+    check_penalties(penalties)
     relevant = data.train.labels > 0
     if relevant.all() or not relevant.any():
         raise UserError(
@@ -170,10 +182,12 @@ def _cosine(data: TaskData, train: Any, width: int) -> Cosine:
     if data.kind == "ranking":
         return Cosine(width, 1.0, 0.0)
     found = cosines(train, width)
-    if not found.std():
-        return Cosine(width, 0.0, float(data.train.labels.mean()))
-    slope, bias = np.polyfit(found, data.train.labels, 1)
-    return Cosine(width, float(slope), float(bias))
+    middle, mean = found.mean(), data.train.labels.mean()
+    spread = np.mean((found - middle) ** 2)
+    if spread < FLAT:
+        return Cosine(width, 0.0, float(mean))
+    slope = float(np.mean((found - middle) * (data.train.labels - mean)) / spread)
+    return Cosine(width, slope, float(mean - slope * middle))
 
 
 _FIT: dict[str, Callable[..., tuple[Predictor, float]]] = {

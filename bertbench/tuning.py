@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bertbench.budget import Budget, Spent
 from bertbench.data.batching import bucketed
+from bertbench.errors import UserError
 from bertbench.kinds import rank, score, tie_breaker
 from bertbench.learners import Learner
 from bertbench.loop import train
@@ -94,6 +95,25 @@ def tune(
         "cost/parameters": float(count_parameters(learner.module)),
     }
     return predictions(), stats
+
+
+def check_reading(epochs: int, min_steps: int, batch_size: int, *, place: str) -> None:
+    """Refuse what trains nothing.
+
+    Args:
+        epochs: Readings of the training texts.
+        min_steps: Optimizer steps at least.
+        batch_size: Texts a step.
+        place: Where in the config these stand.
+
+    Raises:
+        UserError: One of them is too small.
+    """
+    if epochs < 1 or batch_size < 1 or min_steps < 0:
+        raise UserError(
+            f"{place}.epochs={epochs} and {place}.batch_size={batch_size} must be at least 1, "
+            f"{place}.min_steps={min_steps} not below 0"
+        )
 
 
 class Best:

@@ -14,11 +14,10 @@ class FittedPassages:
 
     def predict(self, texts: list[tuple[str, str]]) -> list[Guess]:
         """Return a guess for each question; its score is the share of the question that was found."""
-        given = self.passages.predict(texts)
         best = self.passages._replace(threshold=0.0).predict(texts)
         return [
-            Guess(text, span, overlap, 1 - overlap)
-            for (text, overlap), (span, _) in zip(given, best, strict=True)
+            Guess("" if overlap < self.passages.threshold else span, span, overlap, 1 - overlap)
+            for span, overlap in best
         ]
 
     def save(self, folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 A text is one window or several: `head` keeps its beginning, `head_tail` its beginning and end (Sun
 et al. 2019, https://arxiv.org/abs/1905.05583, section 5.3.1), `window` all of it, cut in pieces that
-are pooled later. Of a pair the longer text is cut first (Devlin et al. 2019, run_classifier.py).
+are pooled later. Of a pair the longer text is cut first (Devlin et al. 2019, run_classifier.py); of two
+that are cut in windows, each of the one is read with each of the other.
 """
 
 from collections.abc import Callable, Sequence

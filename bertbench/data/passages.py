@@ -44,7 +44,7 @@ class Views(NamedTuple):
     ids: Tensor  # int64, (W, L)
     attention_mask: Tensor  # bool, (W, L)
     segment_ids: Tensor  # int64, (W, L)
-    inside: Tensor  # bool, (W, L): where an answer may begin or end; the first token stands for none
+    inside: Tensor  # bool, (W, L): where an answer may begin or end; the first token is none
     owner: Tensor  # int64, (W,): which question, in [0, T)
 
 
@@ -109,7 +109,9 @@ class Reading:
         """
         reader: Any = self.tokenizer
         first = [its[0].text for its in answers if its]
-        ids = reader(first, add_special_tokens=False, verbose=False)["input_ids"] if first else [[]]
+        if not first:
+            return LONGEST
+        ids = reader(first, add_special_tokens=False, verbose=False)["input_ids"]
         return max(LONGEST, int(np.quantile([len(one) for one in ids], 0.99, method="higher")))
 
     def _views(self, question: list[int], ids: list[int]) -> list[View]:
@@ -140,7 +142,7 @@ class Reading:
         ids = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
         mask, inside = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         segments = np.zeros(shape, dtype=np.int64)
-        for row, (view, number) in enumerate(zip(views, owner, strict=True)):
+        for row, (view, number) in enumerate(zip(views, owner.tolist(), strict=True)):
             length = len(view.ids)
             ids[row, :length], mask[row, :length] = view.ids, True
             segments[row, view.second : length] = 1

@@ -146,7 +146,7 @@ class FittedTagger:
 
     @torch.inference_mode()
     def predict_encoded(self, encoded: Encoded) -> list[np.ndarray]:
-        """Return probabilities (words, C) for each sentence; words that were cut off have the commonest tag."""
+        """Return probabilities (words, C) for each sentence; words cut off have the commonest tag."""
         self.module.eval()
         found = [np.zeros((sentence.words, self.classes)) for sentence in encoded]
         for row in found:

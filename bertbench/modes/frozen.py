@@ -22,8 +22,8 @@ from bertbench.probing.texts import FittedFrozen, Reader
 from bertbench.probing.words import FittedWords, WordReader
 from bertbench.records import STAGES, fingerprint
 from bertbench.setting import Setting
-from bertbench.tuning import tune
-from bertbench.types import Outcome, Split, TaskData
+from bertbench.tuning import check_reading, tune
+from bertbench.types import Outcome, TaskData
 
 FEATURES = "features.safetensors"
 
@@ -41,6 +41,9 @@ class Frozen:
         penalties: Values of C to choose from on validation.
         span: For questions: `optim` (the fields of `bertbench.optim.Recipe`), `epochs`, `min_steps` and
             `batch_size`; other kinds do without.
+
+    Raises:
+        UserError: There is no such pooling, or what `span` gives would train nothing.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class Frozen:
         span: dict[str, Any] | None = None,
     ) -> None:
         check_pooling(pooling)
+        if span is not None:
+            check_reading(span["epochs"], span["min_steps"], span["batch_size"], place="mode.span")
         self.pooling, self.layer, self.penalties = pooling, layer, penalties
         self.span = span
 
@@ -68,7 +73,7 @@ class Frozen:
         def read(texts: list[Any]) -> dict[str, Tensor]:
             return {"features": torch.from_numpy(reader.read(texts))}
 
-        kept = [_kept(read, reader.settings(), split, setting) for split in data[2:5]]
+        kept = [_kept(read, reader.settings(), split.texts, setting) for split in data[2:5]]
         train, validation, test = (found["features"].numpy() for found in kept)
         started = time.perf_counter()
         paired = isinstance(data.train.texts[0], tuple)
@@ -85,13 +90,14 @@ class Frozen:
         return Outcome(fitted, linear.predict(validation), linear.predict(test), stats)
 
     def _words(self, data: TaskData, setting: Setting) -> Outcome:
+        predictors.check_penalties(self.penalties)
         reader = WordReader(setting.need_checkpoint(), **_reading(setting, self.layer))
 
         def read(texts: list[Any]) -> dict[str, Tensor]:
             features, seen = reader.read(texts)
             return {"features": torch.from_numpy(features), "seen": torch.from_numpy(seen)}
 
-        kept = [_kept(read, reader.settings(), split, setting) for split in data[2:5]]
+        kept = [_kept(read, reader.settings(), split.texts, setting) for split in data[2:5]]
         (train, seen), *others = [
             (found["features"].numpy(), found["seen"].numpy()) for found in kept
         ]
@@ -122,8 +128,28 @@ class Frozen:
         if self.span is None:
             raise ValueError("questions need the settings of mode.span, and there are none")
         reader = SpanReader(setting.need_checkpoint(), **_reading(setting, self.layer))
-        threshold = None if all(data.train.labels) else 0.0
-        fitted = Rested(reader, threshold, setting, data)
+        seconds: list[float] = []
+
+        def stored(texts: Sequence[Any]) -> list[Kept]:
+            encoded = reader.encoding.encode(texts)
+
+            def read(_: list[Any]) -> dict[str, Tensor]:
+                found = reader.states(encoded)
+                counts = torch.tensor([len(states) for states in found])
+                return {"states": torch.cat(found), "counts": counts}
+
+            kept = _kept(read, reader.settings(), texts, setting)
+            seconds.append(float(kept["seconds"][0]))
+            states = kept["states"].split(kept["counts"].tolist())
+            return [Kept(*pair) for pair in zip(encoded, states, strict=True)]
+
+        fitted = FittedSpans(
+            reader,
+            threshold=None if all(data.train.labels) else 0.0,
+            longest=reader.encoding.longest(data.train.labels),
+            seed=setting.seed,
+            read=stored,
+        )
         more = {name: value for name, value in self.span.items() if name != "optim"}
         validation, stats = tune(
             fitted,
@@ -134,40 +160,10 @@ class Frozen:
             checkpoints=setting.checkpoints,
             **more,
         )
-        test = fitted.predict_encoded(fitted.encode(data.test.texts))
-        stats["cost/train_seconds"] += fitted.seconds
+        stats["cost/train_seconds"] += sum(seconds)
         stats["cost/parameters"] += float(count_parameters(reader.head.encoder))
+        test = fitted.predict_encoded(stored(data.test.texts))
         return Outcome(fitted, validation, test, stats)
-
-
-class Rested(FittedSpans):
-    """The same, with the states of the task's own splits read from the store."""
-
-    def __init__(
-        self, reader: SpanReader, threshold: float | None, setting: Setting, data: TaskData
-    ) -> None:
-        super().__init__(reader, threshold=threshold, seed=setting.seed)
-        self.setting, self.seconds = setting, 0.0
-        self.known = {id(split.texts): split for split in data[2:5]}
-
-    def encode(self, texts: Sequence[Any]) -> list[Kept]:
-        """See `FittedSpans`."""
-        split = self.known.get(id(texts))
-        if split is None:
-            return super().encode(texts)
-        encoded = self.reader.encoding.encode(texts)
-
-        def read(_: list[Any]) -> dict[str, Tensor]:
-            found = self.reader.read(encoded)
-            return {
-                "states": torch.cat(found),
-                "counts": torch.tensor([len(states) for states in found]),
-            }
-
-        kept = _kept(read, self.reader.settings(), split, self.setting)
-        self.seconds += float(kept["seconds"][0])
-        states = kept["states"].split(kept["counts"].tolist())
-        return [Kept(*pair) for pair in zip(encoded, states, strict=True)]
 
 
 def _reading(setting: Setting, layer: int) -> dict[str, Any]:
@@ -182,10 +178,10 @@ def _reading(setting: Setting, layer: int) -> dict[str, Any]:
 def _kept(
     read: Callable[[list[Any]], dict[str, Tensor]],
     settings: dict[str, object],
-    split: Split,
+    texts: Sequence[Any],
     setting: Setting,
 ) -> dict[str, Tensor]:
-    """Return features of a split, and under `seconds` what they took when they were made.
+    """Return features of texts, and under `seconds` what they took when they were made.
 
     Kept features were computed once; their seconds count in every run that learns from them.
     """
@@ -195,13 +191,13 @@ def _kept(
         "version": STAGES["features"],
         "encoder": setting.checkpoint_key,
         **settings,
-        "texts": fingerprint(split.texts),
+        "texts": fingerprint(texts),
         "precision": str(setting.compute.autocast_dtype),
     }
 
     def make(folder: Path) -> None:
         started = time.perf_counter()
-        features = read(split.texts)
+        features = read(list(texts))
         seconds = torch.tensor([time.perf_counter() - started], dtype=torch.float64)
         save_file(features | {"seconds": seconds}, folder / FEATURES)
 

@@ -9,7 +9,7 @@ from bertbench.learners import Learner, begin
 from bertbench.models.heads import check_pooling
 from bertbench.optim import Recipe
 from bertbench.setting import Setting
-from bertbench.tuning import tune
+from bertbench.tuning import check_reading, tune
 from bertbench.types import Outcome, TaskData
 
 
@@ -44,11 +44,7 @@ class Full:
         batch_size: int,
         learning_rates: Sequence[float] | None,
     ) -> None:
-        if epochs < 1 or batch_size < 1 or min_steps < 0:
-            raise UserError(
-                f"mode.epochs={epochs} and mode.batch_size={batch_size} must be at least 1, "
-                f"mode.min_steps={min_steps} not below 0"
-            )
+        check_reading(epochs, min_steps, batch_size, place="mode")
         if not 0 <= dropout < 1:
             raise UserError(f"mode.dropout={dropout} must lie in [0, 1)")
         check_pooling(pooling)

@@ -1,7 +1,7 @@
 """Questions and contexts in, frozen states of their tokens out; with two linear scores on them, answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bertbench import interrupt
 from bertbench import tokenizer as tokenizers
-from bertbench.data.passages import Asked, Reading, Views, lengths, targets
+from bertbench.data.passages import LONGEST, Asked, Reading, Views, lengths, targets
 from bertbench.models import checkpoint
 from bertbench.models.encoder import Encoder, positions
 from bertbench.models.reader import SpanHead, calibrated, guesses, masked, span_loss
@@ -21,7 +21,6 @@ from bertbench.types import Guess, Split
 
 BATCH_SIZE = 32  # questions at once
 SETTINGS, HEAD = "frozen_spans.json", "head.safetensors"
-
 
 Batch = tuple[Tensor, Views, Tensor]  # states, windows, first and last token of the answers
 
@@ -63,8 +62,13 @@ class SpanReader:
         """D, numbers of a token's state."""
         return self.head.encoder.width
 
+    def read(self, texts: Sequence[tuple[str, str]]) -> list[Kept]:
+        """Return each question with its states."""
+        encoded = self.encoding.encode(texts)
+        return [Kept(*pair) for pair in zip(encoded, self.states(encoded), strict=True)]
+
     @torch.inference_mode()
-    def read(self, encoded: Sequence[Asked]) -> list[Tensor]:
+    def states(self, encoded: Sequence[Asked]) -> list[Tensor]:
         """Return the states (P, D) of each question's tokens; float16, as they are many."""
         states: list[Tensor] = [torch.empty(0)] * len(encoded)
         order = np.argsort(lengths(encoded), kind="stable")
@@ -114,18 +118,28 @@ class FittedSpans:
     Args:
         reader: Gives the states.
         threshold: No answer is given where its score is above; None always gives one.
+        longest: Tokens of an answer at most.
         seed: Of the probe's first weights.
+        read: Questions in, these with their states out, where not `reader` itself gives them.
     """
 
-    def __init__(self, reader: SpanReader, *, threshold: float | None, seed: int = 0) -> None:
-        self.reader, self.threshold = reader, threshold
+    def __init__(
+        self,
+        reader: SpanReader,
+        *,
+        threshold: float | None,
+        longest: int = LONGEST,
+        seed: int = 0,
+        read: Callable[[Sequence[tuple[str, str]]], list[Kept]] | None = None,
+    ) -> None:
+        self.reader, self.threshold, self.longest = reader, threshold, longest
+        self.read = read or reader.read
         with seeded(seed, "classification layer"):
             self.module = SpanProbe(reader.width).to(reader.compute.device)
 
     def encode(self, texts: Sequence[tuple[str, str]]) -> list[Kept]:
         """Return each question with its states."""
-        encoded = self.reader.encoding.encode(texts)
-        return [Kept(*pair) for pair in zip(encoded, self.reader.read(encoded), strict=True)]
+        return self.read(texts)
 
     def lengths(self, encoded: Sequence[Kept]) -> list[int]:
         """Return the longest window of each question, in tokens."""
@@ -145,12 +159,13 @@ class FittedSpans:
             chosen = encoded[start : start + BATCH_SIZE]
             views, states = self._padded(chosen)
             logits = self.module.logits(states, views)
-            found += guesses([kept.asked for kept in chosen], views, logits, self.threshold)
+            asked = [kept.asked for kept in chosen]
+            found += guesses(asked, views, logits, self.threshold, longest=self.longest)
         return found
 
     def predict(self, texts: list[tuple[str, str]]) -> list[Guess]:
         """Return a guess for each question."""
-        return self.predict_encoded(self.encode(texts))
+        return self.predict_encoded(self.reader.read(texts))
 
     def _padded(self, encoded: Sequence[Kept]) -> tuple[Views, Tensor]:
         """Return windows, and their float16 states (W, L, D) padded with zeros."""
@@ -170,14 +185,15 @@ class FittedSpans:
         """Write encoder, tokenizer, probe and settings into `folder`."""
         checkpoint.save(self.reader.model, self.reader.tokenizer, folder)
         save_file(self.module.linear.state_dict(), folder / HEAD)
-        settings = {"threshold": self.threshold, **self.reader.settings()}
+        chosen = {"threshold": self.threshold, "longest": self.longest}
+        settings = {"chosen": chosen, "reading": self.reader.settings()}
         (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, compute: Compute) -> "FittedSpans":
         """Read what `save` wrote."""
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        threshold = settings.pop("threshold")
-        fitted = cls(SpanReader(folder, **settings, compute=compute), threshold=threshold)
+        reader = SpanReader(folder, **settings["reading"], compute=compute)
+        fitted = cls(reader, **settings["chosen"])
         fitted.module.linear.load_state_dict(load_file(folder / HEAD))
         return fitted

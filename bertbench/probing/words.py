@@ -87,7 +87,8 @@ class FittedWords:
         """Return probabilities (words, C) for each sentence of so many words, from states (N, D)."""
         shares = self.linear.predict(features)
         shares[~read] = np.eye(shares.shape[1])[self.commonest]
-        return np.split(shares, np.cumsum(counts)[:-1])
+        ends = np.cumsum(counts, dtype=np.int64)
+        return [shares[end - count : end] for end, count in zip(ends, counts, strict=True)]
 
     def save(self, folder: Path) -> None:
         """Write encoder, tokenizer, regression and settings into `folder`."""

@@ -1,32 +1,37 @@
 """What a pretraining came to and where it was used in, the encoder's model card in markdown out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from bertbench.records import RunRecord
 from bertbench.report.encoders import CONTEXTS, margin
-from bertbench.report.stats import summarise
+from bertbench.report.stats import half_width, summarise
 
 Plain = dict[str, Any]
 NONE = "–"
+IN_USE = """\
+Scores: mean and standard deviation over seeds. Random weights: the same shape and tokenizer, not pretrained.
+Gain: mean of the differences seed by seed and its 95 % interval (Student's t over seeds: the luck of this
+one pretraining is not in it), bold where that excludes zero. TF-IDF reads each text whole."""
 LIMITS = """\
 A small encoder of a small corpus: it knows the words and the manner of its corpus and little else, repeats
 what prejudice stands there, and is meant for comparing recipes and for learning, not for judging people."""
 
 
-def card(about: Plain, records: Sequence[RunRecord]) -> str:
+def card(about: Plain, records: Sequence[RunRecord], others: Sequence[RunRecord] = ()) -> str:
     """Return the card.
 
     Args:
         about: Content of pretraining.json.
         records: Of runs that used this encoder; none leaves the transfer out.
+        others: Of other runs of the same sheets: among them random weights of its shape, and TF-IDF.
     """
     stats: dict[str, float] = about["stats"]
     lines = [f"# {about['title']}", "", *_summary(about, stats), ""]
     lines += ["## Corpus", "", *_corpus(about), ""]
     lines += ["## What it has learnt", "", *_learnt(stats), ""]
     if records:
-        lines += ["## In use", "", *_transfer(records), ""]
+        lines += ["## In use", "", *_transfer(records, others), ""]
     lines += ["## Limits", "", LIMITS, ""]
     lines += ["## Made by", "", "```", about["command"], "```", ""]
     machine = about["environment"]
@@ -133,21 +138,59 @@ def _learnt(stats: dict[str, float]) -> list[str]:
     return [*lines, *(["", f"{'; '.join(said)}."] if said else [])]
 
 
-def _transfer(records: Sequence[RunRecord]) -> list[str]:
+def _transfer(records: Sequence[RunRecord], others: Sequence[RunRecord]) -> list[str]:
     """Return a row for each task, amount of labels and mode."""
+    source = records[0].science["encoder"]["source"]
+    random = [r for r in others if _is_reset(r.science.get("encoder"), source)]
+    found, untrained = _placed(records), _placed(random)
+    linear = {where[:2]: runs for where, runs in _placed(others).items() if where[2] == "tfidf"}
+    heads = ["task", "labels a class", "mode", "seeds", "metric", "test", "random weights"]
+    heads += ["gain over these", "TF-IDF"]
+    lines = ["| " + " | ".join(heads) + " |", "| --- | ---: | --- | ---: | --- |" + " ---: |" * 4]
+    for where, runs in sorted(found.items()):
+        mine, theirs = _scores(runs), _scores(untrained.get(where, []))
+        gains = [mine[seed] - theirs[seed] for seed in mine if seed in theirs]
+        cells = [*where, str(len(runs)), runs[0].metric]
+        cells += [_mean(mine.values()), _mean(theirs.values()), _interval(gains)]
+        cells.append(_mean(_scores(linear.get(where[:2], [])).values()))
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, "", IN_USE]
+
+
+def _is_reset(encoder: Plain | None, source: str) -> bool:
+    """Tell whether an encoder has the shape and the tokenizer of another, and random weights."""
+    return encoder is not None and encoder.get("reset") is True and encoder["source"] == source
+
+
+def _placed(records: Sequence[RunRecord]) -> dict[tuple[str, str, str], list[RunRecord]]:
+    """Return runs by task, labels a class and mode."""
     found: dict[tuple[str, str, str], list[RunRecord]] = {}
     for record in records:
         labels = record.science["task"]["labels_per_class"]
         where = (record.task, "all" if labels is None else f"{labels}", record.mode)
         found.setdefault(where, []).append(record)
-    lines = [
-        "| task | labels a class | mode | seeds | metric | test |",
-        "| --- | ---: | --- | ---: | --- | ---: |",
-    ]
-    for (task, labels, mode), runs in sorted(found.items()):
-        metric = runs[0].metric
-        score = summarise([run.metrics[f"test/{metric}"] for run in runs])
-        spread = "" if score.spread is None else f" ± {score.spread:.3f}"
-        shown = f"{score.mean:.3f}{spread}"
-        lines.append(f"| {task} | {labels} | {mode} | {len(runs)} | {metric} | {shown} |")
-    return [*lines, "", "Mean and standard deviation over seeds."]
+    return found
+
+
+def _scores(records: Sequence[RunRecord]) -> dict[int, float]:
+    """Return the test score of each seed."""
+    return {record.seed: record.metrics[f"test/{record.metric}"] for record in records}
+
+
+def _mean(scores: Collection[float]) -> str:
+    if not scores:
+        return NONE
+    mean, spread, _ = summarise(list(scores))
+    return f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"
+
+
+def _interval(gains: Sequence[float]) -> str:
+    """Return the mean of paired differences and half of its 95 % interval, bold where zero is outside."""
+    if not gains:
+        return NONE
+    summary = summarise(gains)
+    half = half_width(summary)
+    if half is None:
+        return f"{summary.mean:+.3f}"
+    shown = f"{summary.mean:+.3f} ± {half:.3f}"
+    return f"**{shown}**" if abs(summary.mean) > half else shown

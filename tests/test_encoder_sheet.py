@@ -279,6 +279,8 @@ def test_a_plateau_is_named_as_the_encoder_is():
     [
         ([{"pretrain": {"tokens": n}} for n in (1, 2)], ["pretrain.tokens=1", "pretrain.tokens=2"]),
         ([{"encoder_seed": n} for n in (0, 7)], ["seed=0", "seed=7"]),
+        ([{"pretrain": {"embeddings": {"tokens": {"size": n}}, "size": n}} for n in (1, 2)],
+         ["pretrain.size=1", "pretrain.size=2"]),
         ([{"words": {"corpus": n}, "pretrain": {"corpus": n}} for n in "ab"],
          ["corpus=a", "corpus=b"]),
         ([{"words": {"packing": n}, "pretrain": {"packing": {"_target_": f"x.{n}", "share": i}}}
@@ -289,7 +291,7 @@ def test_a_plateau_is_named_as_the_encoder_is():
           (("continued", {"source": "s"}), ("reset", {"source": "t"}))],
          ["bert tiny continued mlm/dynamic", "bert tiny reset mlm/dynamic"]),
     ],
-    ids=["setting", "seed", "corpus", "packing", "setting of the packing", "weights"],
+    ids=["setting", "seed", "vectors", "corpus", "packing", "setting of the packing", "weights"],
 )  # fmt: skip
 def test_encoders_of_the_same_words_are_told_apart(changes, shown):
     names = [encoder.name for encoder in encoders(*(run(**change) for change in changes))]

@@ -11,6 +11,7 @@ from bertbench.tracking.delivery import flatten
 
 LINEAR = "tfidf"
 SPOKEN = ("corpus", "packing")  # words that stand in no name unless it needs them
+REPEATED = "embeddings.tokens."  # the tokenizer once more
 FINGERPRINTS, FINGERPRINTS_BELOW = ("source",), (".corpus", ".source")  # say nothing to a reader
 
 
@@ -153,6 +154,7 @@ def told_apart(
             setting
             for setting in mine
             if not (setting in FINGERPRINTS or setting.endswith(FINGERPRINTS_BELOW))
+            and REPEATED not in setting
             and len({json.dumps(told[twin].get(setting)) for twin in twins}) > 1
         ]
         if "packing" in differing:  # one word for its settings

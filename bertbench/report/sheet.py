@@ -11,7 +11,8 @@ METRIC_WORDS = {"macro_f1": "macro F1", "mcc": "MCC", "log_loss": "log loss", "e
 NOTES = """\
 - A score is the mean over seeds ± one standard deviation; *one seed* has no spread, so take it as a hint.
 - A seed decides which training texts are taken (where not all are), their order, the dropout, the new
-  layer and random weights. A pretrained encoder is one for all seeds, so its own luck is in no spread.
+  layer and random weights. A pretrained encoder is one for all seeds, so its own luck is in no spread
+  (where pretrain.seed moves with the seed it is another for each, and is).
   *Alike* seeds gave the same numbers: nothing in that row depends on the seed.
 - The difference is paired: the same test items, the same seeds, row minus TF-IDF.
 - *Only it / only TF-IDF* counts the test items that one of the two has right and the other wrong, a seed.

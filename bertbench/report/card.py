@@ -5,10 +5,9 @@ from typing import Any
 
 from bertbench.records import RunRecord
 from bertbench.report.encoders import CONTEXTS, margin
-from bertbench.report.stats import half_width, summarise
+from bertbench.report.stats import NONE, half_width, in_words, summarise
 
 Plain = dict[str, Any]
-NONE = "–"
 IN_USE = """\
 Scores: mean and standard deviation over seeds. Random weights: the same shape and tokenizer, not pretrained.
 Gain: mean of the differences seed by seed and its 95 % interval (Student's t over seeds: the luck of this
@@ -178,10 +177,7 @@ def _scores(records: Sequence[RunRecord]) -> dict[int, float]:
 
 
 def _mean(scores: Collection[float]) -> str:
-    if not scores:
-        return NONE
-    mean, spread, _ = summarise(list(scores))
-    return f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"
+    return in_words(summarise(list(scores)) if scores else None)
 
 
 def _interval(gains: Sequence[float]) -> str:

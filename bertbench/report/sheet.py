@@ -5,7 +5,7 @@ from bertbench.report.curves import caption
 from bertbench.report.encoders import Encoder, find_encoders
 from bertbench.report.pretraining import plain_encoders, plateaus, section
 from bertbench.report.rows import Row, Table
-from bertbench.report.stats import Summary, half_width
+from bertbench.report.stats import NONE, Summary, half_width, in_words
 
 METRIC_WORDS = {"macro_f1": "macro F1", "mcc": "MCC", "log_loss": "log loss", "ece": "ECE"}
 NOTES = """\
@@ -80,19 +80,19 @@ def verdict(table: Table) -> str:
         return "Only TF-IDF was run here."
     name = f"**{best.label}**"
     if baseline is None or best.difference is None:
-        return f"Best: {name} with {number(best.score)}. TF-IDF was not run with these seeds."
+        return f"Best: {name} with {in_words(best.score)}. TF-IDF was not run with these seeds."
     gap = best.difference.metric
     gain = gap.mean if find(table.metric).higher_is_better else -gap.mean
     seeds = f"over {gap.seeds} seeds" if gap.seeds > 1 else "with one seed"
     if gain <= 0:
         text = (
-            f"**No encoder here beats TF-IDF** ({number(baseline.score)} {table.metric}): the best, "
+            f"**No encoder here beats TF-IDF** ({in_words(baseline.score)} {table.metric}): the best, "
             f"{name}, chosen on validation, is {_points(gap)} from it {seeds}."
         )
     else:
         text = (
-            f"{name}, chosen on validation, has {number(best.score)} {table.metric}, {_points(gap)} "
-            f"from TF-IDF ({number(baseline.score)}) {seeds}."
+            f"{name}, chosen on validation, has {in_words(best.score)} {table.metric}, {_points(gap)} "
+            f"from TF-IDF ({in_words(baseline.score)}) {seeds}."
         )
     half = half_width(gap)
     if half is None:
@@ -109,15 +109,6 @@ def verdict(table: Table) -> str:
     return text
 
 
-def number(summary: Summary | None) -> str:
-    """Return a mean with its spread; a dash where there is none."""
-    if summary is None:
-        return "–"
-    if summary.spread is None:
-        return f"{summary.mean:.3f}"
-    return f"{summary.mean:.3f} ± {summary.spread:.3f}"
-
-
 def plain_table(tables: list[Table]) -> str:
     """Return the tables for a terminal: row, score, difference, cost; what pretraining came to."""
     lines = []
@@ -126,7 +117,7 @@ def plain_table(tables: list[Table]) -> str:
         body = [
             (
                 _named(row),
-                number(row.score),
+                in_words(row.score),
                 _points(row.difference.metric) if row.difference else "",
                 f"{row.cost('train_seconds'):.1f}",
                 f"{row.cost('milliseconds_per_text'):.2f}",
@@ -154,13 +145,13 @@ def _table(table: Table) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for row in table.rows:
         name = f"**{_named(row)}**" if row is table.baseline else _named(row)
-        cells = [name, _seeds(row), number(row.score), *_difference(row)]
-        cells += [number(row.metric(n)) for n in extra]
+        cells = [name, _seeds(row), in_words(row.score), *_difference(row)]
+        cells += [in_words(row.metric(n)) for n in extra]
         pretraining = row.record.pretraining
         cells += [
             f"{row.cost('parameters'):,.0f}",
-            f"{pretraining['tokens']:,.0f}" if pretraining else "–",
-            f"{pretraining['seconds']:.0f}" if pretraining else "–",
+            f"{pretraining['tokens']:,.0f}" if pretraining else NONE,
+            f"{pretraining['seconds']:.0f}" if pretraining else NONE,
             f"{row.cost('train_seconds'):.1f}",
             f"{row.cost('milliseconds_per_text'):.2f}",
         ]
@@ -185,7 +176,7 @@ def _seeds(row: Row) -> str:
 def _difference(row: Row) -> list[str]:
     found = row.difference
     if found is None:
-        return ["–", "–"]
+        return [NONE, NONE]
     return [
         _points(found.metric),
         f"{found.only_row:.4g} / {found.only_baseline:.4g} of {found.items}",

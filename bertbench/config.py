@@ -103,6 +103,7 @@ class Pretrain:
     steps: int | None = None
     seconds: float | None = None
     length: int = MISSING  # tokens
+    short: Any = MISSING  # share of the budget, length and batch size of rows that are read first
     batch_size: int = MISSING  # sequences per step
     heldout: float = MISSING  # share of documents
     deduplicate: bool = MISSING  # documents

@@ -89,6 +89,19 @@ def test_the_card_says_what_it_is_made_of_and_what_it_has_learnt(made):
     assert next(step for step, _ in about["first_losses"]) == 20
 
 
+@pytest.mark.parametrize(
+    ("weights", "began"), [("continued", "those weights"), ("reset", "random weights")]
+)
+def test_an_encoder_that_was_trained_on_has_a_card_of_its_own(
+    weights, began, made, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    given = [*SMALL, "model=roberta", f"weights={weights}", f"weights.source={made}"]
+    assert pretrain_command.main(["again", *given, "tracking=none", "runtime.threads=1"]) == 0
+    text = Path("again", CARD).read_text(encoding="utf-8")
+    assert f"weights {identity(made)[:20]}; began as {began}" in text
+
+
 def test_the_same_command_again_writes_the_same_files(made, monkeypatch):
     monkeypatch.chdir(made.parent)
     before = {path.name: path.read_bytes() for path in made.iterdir()}

@@ -46,24 +46,43 @@ def card(about: Plain, records: Sequence[RunRecord], others: Sequence[RunRecord]
 
 def _summary(about: Plain, stats: dict[str, float]) -> list[str]:
     recipe = about["recipe"]
-    shape, training = recipe["shape"], recipe["pretrain"]
+    training = recipe["pretrain"]
     masking, optim = training["masking"], training["optim"]
     views = masking.get("views")
     masks = "new masks every epoch" if views is None else f"{views} masks a row"
     objective, packing = _objective(training["objective"]), _last(training["packing"])
-    start = "co-occurrence vectors" if "embeddings" in recipe else "random weights"
     teacher = stats.get("teacher_tokens")
     taught = "" if teacher is None else f" (its teacher read {teacher:,.0f} before)"
+    short = training.get("short")
+    first = f" (of {short['length']} for the first {short['share']:.0%})" if short else ""
     return [
-        f"- {_last(recipe['architecture'])}, {shape['depth']} layers (a DistilBERT has half) of width "
-        f"{shape['width']}, {shape['heads']} heads",
-        f"- {objective} on {packing}, rows of {training['length']} tokens, masking rate "
+        _built(recipe),
+        f"- {objective} on {packing}, rows of {training['length']} tokens{first}, masking rate "
         f"{masking['rate']}, {masks}",
         f"- {stats['tokens']:,.0f} tokens{taught} in {stats['steps']:,.0f} steps of "
         f"{training['batch_size']} rows, {stats['epochs']:.1f} epochs, {stats['seconds'] / 60:.0f} minutes",
-        f"- peak learning rate {optim['lr']}, dropout {recipe['architecture'].get('dropout', 0)}; token "
-        f"embeddings began as {start}",
+        f"- peak learning rate {optim['lr']}",
     ]
+
+
+def _built(recipe: Plain) -> str:
+    """Say what an encoder is built as, and what it began as."""
+    if "architecture" not in recipe:
+        began = "random weights" if recipe.get("reset") else "those weights"
+        return f"- shape and tokenizer of the weights {recipe['source'][:20]}; began as {began}"
+    architecture, shape = recipe["architecture"], recipe["shape"]
+    family, depth = _last(architecture), shape["depth"]
+    if family == "distilbert":  # Sanh et al. (2019), section 2
+        depth = max(depth // 2, 1)
+    if "teacher" in recipe["pretrain"]["objective"]:
+        began = "it began as layers of its teacher, its embeddings and its head"
+    elif "embeddings" in recipe:
+        began = "token embeddings began as co-occurrence vectors"
+    else:
+        began = "it began as random weights"
+    layers = f"{depth} layer{'s' if depth > 1 else ''} of width {shape['width']}"
+    dropout = architecture.get("dropout", 0)
+    return f"- {family}, {layers}, {shape['heads']} heads, dropout {dropout}; {began}"
 
 
 def _objective(settings: Plain) -> str:

@@ -112,6 +112,7 @@ def _check_least(values: Plain) -> None:
     least = {"seed": (values["seed"], 0), "pretrain.seed": (pretrain["seed"], 0)}
     least |= {f"scale.{name}": (scale[name], 0 if name == "depth" else 1) for name in SHAPE}
     least |= {f"pretrain.{name}": (pretrain[name], 1) for name in ("batch_size", "log_every")}
+    least |= {"pretrain.short.batch_size": (pretrain["short"]["batch_size"], 1)}
     least |= {"pretrain.evaluations": (pretrain["evaluations"], 0)}
     least |= {"pretrain.measured": (pretrain["measured"], 1)}
     if isinstance(window := (values["embeddings"] or {}).get("window"), int):
@@ -126,6 +127,17 @@ def _check_pretrain(pretrain: Plain, positions: int) -> None:
         raise UserError(
             f"pretrain.length={pretrain['length']} must lie between 8 and "
             f"scale.positions={positions} tokens"
+        )
+    short = pretrain["short"]
+    if not 0 <= short["share"] < 1:
+        raise UserError(
+            f"pretrain.short.share={short['share']} must be a share of the budget below 1: 0 reads no "
+            "shorter rows first"
+        )
+    if short["share"] and not 8 <= short["length"] < pretrain["length"]:
+        raise UserError(
+            f"pretrain.short.length={short['length']} must lie between 8 and less than "
+            f"pretrain.length={pretrain['length']} tokens"
         )
     if not 0 < pretrain["heldout"] < 1:
         raise UserError(

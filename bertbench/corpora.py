@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from bertbench import tokenizer as tokenizers
 from bertbench.config import Plain, build
 from bertbench.data import packed
+from bertbench.data.batching import Short
 from bertbench.data.corpus import sample
 from bertbench.data.tokenise import describe, open_tokens, read_card, tokenise
 from bertbench.errors import UserError
@@ -89,9 +90,28 @@ def provide_rows(
     lineage: Lineage, store: Store, documents: Documents, vocabulary: Vocabulary
 ) -> tuple[Rows, Rows]:
     """Return packed training and held-out rows."""
+    return _packed(lineage, store, documents, vocabulary, lineage.values["pretrain"]["length"])
+
+
+def provide_short(
+    lineage: Lineage, store: Store, documents: Documents, vocabulary: Vocabulary
+) -> Short | None:
+    """Return the shorter rows that are read first, if there are any."""
+    settings = lineage.values["pretrain"]["short"]
+    if not settings["share"]:
+        return None
+    length = settings["length"]
+    rows, _ = _packed(lineage, store, documents, vocabulary, length)
+    check_rows(rows, "training", length=length)
+    return Short(rows, settings["batch_size"], settings["share"])
+
+
+def _packed(
+    lineage: Lineage, store: Store, documents: Documents, vocabulary: Vocabulary, length: int
+) -> tuple[Rows, Rows]:
+    """Return the corpus's training and held-out rows of one length."""
     assert lineage.packed is not None
-    settings = lineage.values["pretrain"]
-    length, seed = settings["length"], settings["seed"]
+    seed = lineage.values["pretrain"]["seed"]
 
     def make(folder: Path) -> None:
         for name, chosen in (("train", documents.train), ("heldout", documents.heldout)):
@@ -104,7 +124,8 @@ def provide_rows(
             )
             packed.write(sequences, documents.tokens, vocabulary, folder / name, length=length)
 
-    folder = store.entry("packed", lineage.packed | {"tokens": documents.recipe}, make)
+    recipe = lineage.packed | {"tokens": documents.recipe, "length": length}
+    folder = store.entry("packed", recipe, make)
     return packed.read(folder / "train"), packed.read(folder / "heldout")
 
 

@@ -174,6 +174,7 @@ def _pretrained(lineage: Lineage, start: Plain) -> Lineage:
         taught = {"teacher": identity(lineage.teacher_source)}
     left_out = ("seed", "log_every", "evaluations", "measured")
     left_out += () if lineage.random else ("frequencies",)
+    left_out += () if pretrain["short"]["share"] else ("short",)
     training = {
         "packed": [STAGES["tokens"], STAGES["packed"]],
         "corpus": corpus.fingerprint,

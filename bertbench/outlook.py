@@ -5,7 +5,7 @@ import time
 
 from torch import nn
 
-from bertbench.data.batching import CorpusBatches
+from bertbench.data.batching import CorpusBatches, Short, ShortFirst
 from bertbench.pretrain import PLATEAU_NATS, Schedule
 from bertbench.references import in_words
 from bertbench.runtime import Compute, seeded
@@ -24,6 +24,7 @@ def announce(
     *,
     title: str,
     compute: Compute,
+    short: Short | None = None,
 ) -> None:
     """Say how much is to be done, and how long that will take here; the model stays as it is.
 
@@ -34,15 +35,43 @@ def announce(
         schedule: How the pretraining will proceed.
         title: Of the encoder.
         compute: Device and precision.
+        short: Shorter rows, which are read first.
     """
     budget = schedule.budget
     if budget.seconds is not None:
         logger.info("pretraining %s for %s", title, duration(budget.seconds))
         return
-    source = CorpusBatches(rows, vocabulary, batch_size=schedule.batch_size, seed=schedule.seed)
+    source = ShortFirst(
+        rows, vocabulary, batch_size=schedule.batch_size, seed=schedule.seed, short=short
+    )
     objective.to(compute.device).train()
+    steps, total, seconds, begun = 0.0, 0.0, 0.0, 0.0
+    for until, part in source.parts:
+        tokens, took = _tried(objective, part, schedule.seed, compute)
+        if budget.tokens is not None:
+            count = (until - begun) * budget.tokens / tokens
+        else:
+            count = (until - begun) * (budget.steps or 0)
+        steps, total, seconds = steps + count, total + count * tokens, seconds + count * took
+        begun = until
+    sizes = " or ".join(str(part.batch_size) for _, part in source.parts)
+    logger.info(
+        "pretraining %s: %s tokens in about %s steps of %s rows, about %s here; Ctrl-C saves, and the "
+        "same command goes on",
+        title,
+        f"{total:,.0f}",
+        f"{steps:,.0f}",
+        sizes,
+        duration(seconds),
+    )
+
+
+def _tried(
+    objective: nn.Module, source: CorpusBatches, seed: int, compute: Compute
+) -> tuple[float, float]:
+    """Return the tokens and the seconds of a step, by the mean of some; the model stays as it is."""
     seconds, tokens = 0.0, 0
-    with seeded(schedule.seed, "trial"):
+    with seeded(seed, "trial"):
         for step in range(TRIALS + 1):
             batch = source(step)
             started = time.perf_counter()
@@ -54,19 +83,7 @@ def announce(
                 seconds += time.perf_counter() - started
                 tokens += int(batch.attention_mask.sum())
             objective.zero_grad(set_to_none=True)
-    if budget.tokens is not None:
-        steps, total = budget.tokens * TRIALS / tokens, budget.tokens
-    else:
-        steps, total = budget.steps or 0, round((budget.steps or 0) * tokens / TRIALS)
-    logger.info(
-        "pretraining %s: %s tokens in about %s steps of %d rows, about %s here; Ctrl-C saves, and the "
-        "same command goes on",
-        title,
-        f"{total:,}",
-        f"{steps:,.0f}",
-        schedule.batch_size,
-        duration(steps * seconds / TRIALS),
-    )
+    return tokens / TRIALS, seconds / TRIALS
 
 
 def conclude(found: dict[str, float], *, title: str) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bertbench.budget import Budget, Spent
-from bertbench.data.batching import CorpusBatches, as_batch
+from bertbench.data.batching import Short, ShortFirst, as_batch
 from bertbench.data.excerpts import evenly_spread
 from bertbench.loop import train
 from bertbench.masking.token import evaluation_masking
@@ -68,6 +68,7 @@ def pretrain(
     log: Log,
     checkpoints: Checkpoints = NOWHERE,
     history: Stateful | None = None,
+    short: Short | None = None,
 ) -> dict[str, float]:
     """Train an objective's model in place on `rows`; return what was spent and how well it predicts.
 
@@ -81,12 +82,15 @@ def pretrain(
         log: Receives metrics during training.
         checkpoints: Where the state is kept meanwhile, to go on from after an interruption.
         history: Kept with the state.
+        short: Shorter rows of the same documents, which are read first.
 
     Returns:
         `steps`, `tokens`, `seconds`, `epochs`, `tokens_per_second`, and what `evaluate` returns.
     """
     objective.to(compute.device)
-    source = CorpusBatches(rows, vocabulary, batch_size=schedule.batch_size, seed=schedule.seed)
+    source = ShortFirst(
+        rows, vocabulary, batch_size=schedule.batch_size, seed=schedule.seed, short=short
+    )
     references = References(rows, vocabulary)
 
     def batches(step: int, spent: float) -> tuple[Batch, int]:
@@ -121,7 +125,7 @@ def pretrain(
         "steps": spent.steps,
         "tokens": spent.tokens,
         "seconds": spent.seconds,
-        "epochs": spent.steps / source.steps_per_epoch,
+        "epochs": spent.tokens / references.tokens,
         "tokens_per_second": spent.tokens / spent.seconds,
         **measure(MOST_ROWS),
     }

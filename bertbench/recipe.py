@@ -12,7 +12,7 @@ from bertbench import tokenizer as tokenizers
 from bertbench.beginning import begin, begin_as_student
 from bertbench.budget import Budget
 from bertbench.config import Plain, build
-from bertbench.corpora import check_rows, provide_documents, provide_rows
+from bertbench.corpora import check_rows, provide_documents, provide_rows, provide_short
 from bertbench.data.scripts import unspaced_share
 from bertbench.errors import UserError
 from bertbench.intrinsic import measure
@@ -151,6 +151,7 @@ def _pretrain(
     rows, heldout = provide_rows(lineage, store, documents, vocabulary)
     check_rows(rows, "training", length=settings["length"])
     check_rows(heldout, "held-out", length=settings["length"])
+    short = provide_short(lineage, store, documents, vocabulary)
     if "pairs" in values["objective"]:
         _check_pairs(rows)
     language_model = LanguageModel(model)
@@ -169,17 +170,19 @@ def _pretrain(
         settings["log_every"],
         settings["evaluations"],
     )
-    announce(objective, rows, vocabulary, schedule, title=lineage.title, compute=means.compute)
+    title, where = lineage.title, means.compute
+    announce(objective, rows, vocabulary, schedule, title=title, compute=where, short=short)
     stats = pretrain(
         objective,
         rows,
         heldout,
         vocabulary,
         schedule,
-        compute=means.compute,
+        compute=where,
         log=history,
         checkpoints=place,
         history=history,
+        short=short,
     )
     if "heldout_loss" not in stats:  # no masked word was predicted: the head is as it was made
         stats |= fit_head(
@@ -189,9 +192,9 @@ def _pretrain(
             vocabulary,
             schedule,
             spent=stats["tokens"],
-            compute=means.compute,
+            compute=where,
         )
-    conclude(stats, title=lineage.title)
+    conclude(stats, title=title)
     return stats, documents.card
 
 

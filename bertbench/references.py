@@ -37,7 +37,9 @@ class References:
 
     def __init__(self, rows: Rows, vocabulary: Vocabulary) -> None:
         self.mask = vocabulary.mask
-        self.unigram = unigram_log_probabilities(rows, vocabulary)  # float64, (V,)
+        self.unigram, self.tokens = _frequencies(
+            rows, vocabulary
+        )  # float64, (V,); without padding
         self.pairs = _pair_counts(rows, vocabulary)  # (V, V): left, right
         self.totals = np.asarray(self.pairs.sum(1)).reshape(-1)  # (V,)
         self.kinds = np.diff(self.pairs.indptr)  # (V,): different successors
@@ -89,15 +91,21 @@ def in_words(found: dict[str, float], name: str) -> str:
 
 def unigram_log_probabilities(rows: Rows, vocabulary: Vocabulary) -> Tensor:
     """Return log-probabilities (V,) of ordinary ids by their count in `rows`, plus one each."""
+    return _frequencies(rows, vocabulary)[0]
+
+
+def _frequencies(rows: Rows, vocabulary: Vocabulary) -> tuple[Tensor, int]:
+    """Return those log-probabilities, and how many tokens the rows have beside padding."""
     counts = np.ones(vocabulary.size)
     step = _rows_at_once(rows)
     for start in range(0, len(rows.ids), step):
         part = rows.ids[start : start + step].reshape(-1)
         counts += np.bincount(part, minlength=vocabulary.size)
         release(rows.ids)
+    tokens = rows.ids.size - int(counts[vocabulary.pad] - 1)
     counts[list(vocabulary.special)] = 0
     with np.errstate(divide="ignore"):
-        return torch.from_numpy(np.log(counts / counts.sum()))
+        return torch.from_numpy(np.log(counts / counts.sum())), tokens
 
 
 def _rows_at_once(rows: Rows) -> int:

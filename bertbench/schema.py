@@ -96,6 +96,15 @@ class Optim:
 
 
 @dataclass
+class Short:
+    """Shorter rows, which a pretraining reads first."""
+
+    share: float = MISSING  # of the budget; 0: none
+    length: int = MISSING  # tokens
+    batch_size: int = MISSING  # sequences per step
+
+
+@dataclass
 class Pretrain:
     """How long and on what the pretraining loop runs."""
 
@@ -105,6 +114,7 @@ class Pretrain:
     steps: int | None = None
     seconds: float | None = None
     length: int = MISSING  # tokens
+    short: Short = field(default_factory=Short)
     batch_size: int = MISSING  # sequences per step
     heldout: float = MISSING  # share of documents
     deduplicate: bool = MISSING  # documents

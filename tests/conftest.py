@@ -32,6 +32,7 @@ SMALL = [
     "scale.positions=64",
     "pretrain.tokens=6000",
     "pretrain.length=32",
+    "pretrain.short.length=16",
     "pretrain.batch_size=8",
 ]
 OTHERS = (

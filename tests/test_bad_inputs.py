@@ -60,6 +60,18 @@ SETTINGS = {
         "pretrain.length=65",
         "pretrain.length=65 must lie between 8 and scale.positions=64 tokens",
     ),
+    "short rows to the end": (
+        "pretrain.short.share=1.0",
+        "pretrain.short.share=1.0 must be a share of the budget below 1: 0 reads no shorter rows first",
+    ),
+    "short rows that are not short": (
+        "pretrain.short.share=0.5 pretrain.short.length=32 pretrain.length=32",
+        "pretrain.short.length=32 must lie between 8 and less than pretrain.length=32 tokens",
+    ),
+    "short rows in no batch": (
+        "pretrain.short.batch_size=0",
+        "pretrain.short.batch_size=0 must be at least 1",
+    ),
     "everything held out": (
         "pretrain.heldout=1.0",
         "pretrain.heldout=1.0 must be a share above 0 and below 1",

@@ -18,9 +18,9 @@ from bertbench.baselines import passages, regressions
 from bertbench.baselines.matching import Matcher, bm25, tfidf_cosine
 from bertbench.baselines.pairs import NUMBERS, pair_features
 from bertbench.baselines.passages import Passages
-from bertbench.regressions import OneVsRest, Ridge, fit_ridge, fit_sets
 from bertbench.data.sentences import sentences
 from bertbench.errors import UserError
+from bertbench.regressions import OneVsRest, Ridge, fit_ridge, fit_sets
 from bertbench.scores.answers import token_f1
 from bertbench.types import Answer
 

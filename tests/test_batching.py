@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bertbench.data.batching import CorpusBatches, as_batch, bucketed
+from bertbench.data.batching import CorpusBatches, Short, ShortFirst, as_batch, bucketed
 from bertbench.types import FOLLOWS, IGNORE, NOT, Rows, Vocabulary
 
 VOCABULARY = Vocabulary(size=200, pad=1, cls=0, sep=2, mask=3, special=(0, 1, 2, 3, 4))
@@ -45,6 +45,24 @@ def test_every_epoch_covers_each_row_once(count, size):
         assert all(batch.epoch == epoch for batch in seen)
         assert all(len(batch.sequence) == size for batch in seen[:-1])
         assert sorted(torch.cat([batch.sequence for batch in seen]).tolist()) == list(range(count))
+
+
+def test_short_rows_come_first_and_full_ones_once_their_share_is_spent():
+    full, short = packed(13), packed(30, length=8)
+    source = ShortFirst(
+        full, VOCABULARY, batch_size=4, seed=0, short=Short(short, batch_size=16, share=0.25)
+    )
+    alone = {
+        "short": CorpusBatches(short, VOCABULARY, batch_size=16, seed=0),
+        "full": CorpusBatches(full, VOCABULARY, batch_size=4, seed=0),
+    }
+    for step, spent in enumerate((0.0, 0.1, 0.249, 0.25, 0.6, 0.99)):
+        batch = source(step, spent)
+        expected = alone["short" if spent < 0.25 else "full"](step, spent)
+        assert torch.equal(batch.ids, expected.ids)
+        assert batch.spent == spent
+    whole = ShortFirst(full, VOCABULARY, batch_size=4, seed=0)
+    assert torch.equal(whole(0).ids, alone["full"](0).ids)
 
 
 @sizes

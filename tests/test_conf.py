@@ -195,9 +195,7 @@ def test_a_slip_is_answered_with_the_nearest_word(override, meant):
     assert f"did you mean {meant}?" in door.sentence(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("option", "key"), [("corpus", "corpus.path")]
-)
+@pytest.mark.parametrize(("option", "key"), [("corpus", "corpus.path")])
 def test_a_setting_without_default_is_named(option, key):
     with pytest.raises(UserError, match=rf"^{key} has no default: set it with {key}=\.\.\.$"):
         config.plain(cfg_of(f"{option}=files"))

@@ -227,7 +227,8 @@ def test_recipes_that_were_pretrained_again_have_means_and_spreads():
     assert (plain["pretrainings"], plain["seconds"]) == ("2", "25 ± 7")
     assert plain["MLM loss"] == "5.500 ± 0.707"
     assert plain["off the plateau after"] == "20 s (1 of 2)"
-    assert not any("pretrained again" in line for line in section(encoders(*runs[-1:])))
+    assert any("The same recipes" in line for line in section(encoders(*runs)))
+    assert not any("The same recipes" in line for line in section(encoders(*runs[-1:])))
 
 
 def test_the_tokens_of_a_teacher_stand_beside_those_of_its_student():
@@ -279,6 +280,8 @@ def test_a_plateau_is_named_as_the_encoder_is():
     [
         ([{"pretrain": {"tokens": n}} for n in (1, 2)], ["pretrain.tokens=1", "pretrain.tokens=2"]),
         ([{"encoder_seed": n} for n in (0, 7)], ["seed=0", "seed=7"]),
+        ([{"pretrain": {"embeddings": {"tokens": {"size": n}}, "size": n}} for n in (1, 2)],
+         ["pretrain.size=1", "pretrain.size=2"]),
         ([{"words": {"corpus": n}, "pretrain": {"corpus": n}} for n in "ab"],
          ["corpus=a", "corpus=b"]),
         ([{"words": {"packing": n}, "pretrain": {"packing": {"_target_": f"x.{n}", "share": i}}}
@@ -289,7 +292,7 @@ def test_a_plateau_is_named_as_the_encoder_is():
           (("continued", {"source": "s"}), ("reset", {"source": "t"}))],
          ["bert tiny continued mlm/dynamic", "bert tiny reset mlm/dynamic"]),
     ],
-    ids=["setting", "seed", "corpus", "packing", "setting of the packing", "weights"],
+    ids=["setting", "seed", "vectors", "corpus", "packing", "setting of the packing", "weights"],
 )  # fmt: skip
 def test_encoders_of_the_same_words_are_told_apart(changes, shown):
     names = [encoder.name for encoder in encoders(*(run(**change) for change in changes))]

@@ -104,9 +104,7 @@ def test_the_encoding_of_a_text_that_fits_is_the_tokenizers_own(tokenizer):
 
 def test_collate_pads_to_the_longest_and_names_the_owner(tokenizer):
     pad = tokenizer.pad_token_id
-    batch = encoding(tokenizer).collate(
-        windows_of([[7, 8, 9], [7, 9]], [[7, 8, 8, 9]], [[7, 9]])
-    )
+    batch = encoding(tokenizer).collate(windows_of([[7, 8, 9], [7, 9]], [[7, 8, 8, 9]], [[7, 9]]))
     assert batch.ids.tolist() == [
         [7, 8, 9, pad],
         [7, 9, pad, pad],

@@ -60,6 +60,8 @@ pretrain.tokens       EIR     EIFR     -        -         -         EIR        E
 pretrain.steps        !       !        -        -         -         !          !        -      -
 pretrain.seconds      !       !        -        -         -         !          !        -      -
 pretrain.length       PEIR    PEIFR    -        -         -         PEIR       PEIR     -      -
+pretrain.short.share  EIR     EIFR     -        -         -         EIR        EIR      -      -
+pretrain.short.[lb]*  -       -        -        -         -         -          -        -      -
 pretrain.batch_size   EIR     EIFR     -        -         -         EIR        EIR      -      -
 pretrain.heldout      PEIR    PEIFR    -        BEFR      -         PEIR       PEIR     -      -
 pretrain.deduplicate  KPEIR   KPEIFR   -        KBEFR     -         KPEIR      KPEIR    -      -
@@ -243,6 +245,14 @@ def test_each_setting_of_each_option_is_in_the_table(path):
     """Those of variants that none of the runs above has."""
     for place in yaml_leaves(path):
         row_of(place)
+
+
+def test_short_rows_are_in_the_key_where_there_are_any(config_of):
+    config = with_leaf(config_of("full"), "pretrain.short.share", 0.5)
+    before = plan_of(config)
+    for place, value in {"length": 12, "batch_size": 7}.items():
+        after = plan_of(with_leaf(config, f"pretrain.short.{place}", value))
+        assert moved(before, after) == "EIR"
 
 
 @every_run

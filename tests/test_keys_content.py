@@ -253,6 +253,7 @@ def test_packed_rows_are_those_of_one_tokenizer(config_of, tokenizer, vocabulary
 
 def test_features_are_those_of_one_encoder_and_its_texts(monkeypatch):
     """Of its bytes: made again on another machine, it may be another."""
+
     def features(texts=("one", "two"), encoder="bytes", precision=None, **settings):
         split = Split(list(texts), list(texts), [])
         setting = SimpleNamespace(

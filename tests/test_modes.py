@@ -11,6 +11,7 @@ import toy
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
+from bertbench.baselines.texts import FittedTfidf
 from bertbench.data.encoding import Encoding
 from bertbench.errors import UserError
 from bertbench.linear import Linear, fit_linear, rank
@@ -20,10 +21,9 @@ from bertbench.models.finetuned import FittedFull
 from bertbench.models.heads import Pooling
 from bertbench.modes import frozen as frozen_room
 from bertbench.modes.frozen import Frozen
-from bertbench.probing.texts import FittedFrozen, Reader
 from bertbench.modes.full import Full
-from bertbench.baselines.texts import FittedTfidf
 from bertbench.modes.tfidf import Tfidf
+from bertbench.probing.texts import FittedFrozen, Reader
 from bertbench.setting import Setting
 from bertbench.store import Store
 
@@ -44,7 +44,12 @@ def full(**changed):
 
 MODES = {
     "tfidf": functools.partial(
-        Tfidf, ngrams=2, characters=None, min_documents=1, stop_words=[None, "english"], penalties=PENALTIES
+        Tfidf,
+        ngrams=2,
+        characters=None,
+        min_documents=1,
+        stop_words=[None, "english"],
+        penalties=PENALTIES,
     ),
     "frozen": functools.partial(Frozen, pooling="mean", layer=-1, penalties=PENALTIES),
     "full": full,

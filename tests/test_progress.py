@@ -11,7 +11,7 @@ from conftest import SHAPE
 from bertbench import interrupt
 from bertbench import progress as room
 from bertbench.budget import Budget, Spent
-from bertbench.data.batching import CorpusBatches
+from bertbench.data.batching import Short, ShortFirst
 from bertbench.loop import train
 from bertbench.masking.token import TokenMasking
 from bertbench.models import families
@@ -71,10 +71,11 @@ def pretrain(family, rows, vocabulary, compute, place, *, log=None, after_step=N
         vocabulary, seed=0, rate=0.15, rate_end=None, swap=0.1, keep=0.1, views=None
     )
     objective = MaskedLM(LanguageModel(model), masking)
-    source = CorpusBatches(rows, vocabulary, batch_size=4, seed=0)
+    short = Short(rows._replace(ids=rows.ids[:, :9], starts=rows.starts[:, :9]), 6, 0.4)
+    source = ShortFirst(rows, vocabulary, batch_size=4, seed=0, short=short)
 
     def batches(step, spent=0.0):
-        batch = source(step)
+        batch = source(step, spent)
         return batch, int(batch.attention_mask.sum())
 
     optimizer, log = adamw(objective, RECIPE), log or StopAt()

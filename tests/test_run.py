@@ -15,11 +15,11 @@ import yaml
 from conftest import small
 
 from bertbench import run as room
+from bertbench.baselines.texts import FittedTfidf
 from bertbench.errors import UserError
 from bertbench.metrics import score
-from bertbench.probing.texts import FittedFrozen
-from bertbench.baselines.texts import FittedTfidf
 from bertbench.plan import baseline_values, make_plan
+from bertbench.probing.texts import FittedFrozen
 from bertbench.records import fingerprint, read_record
 from bertbench.run import execute
 from bertbench.tracking.delivery import connect

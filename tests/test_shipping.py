@@ -24,7 +24,7 @@ from bertbench.models.seal import ABOUT, CARD, CHECKSUMS, seal, verify
 from bertbench.plan import make_plan
 from bertbench.progress import Checkpoints
 from bertbench.recipe import provide_encoder
-from bertbench.records import fingerprint
+from bertbench.records import RunRecord, fingerprint
 from bertbench.report.card import card
 from bertbench.run import execute
 from bertbench.store import Store
@@ -89,6 +89,19 @@ def test_the_card_says_what_it_is_made_of_and_what_it_has_learnt(made):
     assert next(step for step, _ in about["first_losses"]) == 20
 
 
+@pytest.mark.parametrize(
+    ("weights", "began"), [("continued", "those weights"), ("reset", "random weights")]
+)
+def test_an_encoder_that_was_trained_on_has_a_card_of_its_own(
+    weights, began, made, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    given = [*SMALL, "model=roberta", f"weights={weights}", f"weights.source={made}"]
+    assert pretrain_command.main(["again", *given, "tracking=none", "runtime.threads=1"]) == 0
+    text = Path("again", CARD).read_text(encoding="utf-8")
+    assert f"weights {identity(made)[:20]}; began as {began}" in text
+
+
 def test_the_same_command_again_writes_the_same_files(made, monkeypatch):
     monkeypatch.chdir(made.parent)
     before = {path.name: path.read_bytes() for path in made.iterdir()}
@@ -119,9 +132,35 @@ def test_a_run_that_uses_it_knows_its_pretraining(made, values):
     sheet = Path("results/x")
     sheet.mkdir(parents=True)
     (sheet / "records.jsonl").write_text(json.dumps(json.loads(record.to_json())) + "\n")
-    assert card_command.records_of(identity(made), [sheet]) == [record]
+    assert card_command.records_of(identity(made), [sheet]) == ([record], [])
     score = record.metrics["test/accuracy"]
-    assert f"| toy | all | frozen | 1 | accuracy | {score:.3f} |" in card(about, [record])
+    row = f"| toy | all | frozen | 1 | accuracy | {score:.3f} |"
+    assert f"{row} – | – | – |" in card(about, [record])
+    others = [
+        with_score(record, seed=seed, score=score - 0.1 - seed / 100, encoder=encoder, mode=mode)
+        for encoder, mode in (
+            ({"source": identity(made), "reset": True, "seed": 0}, "frozen"),
+            ({"source": "another", "reset": True, "seed": 0}, "frozen"),
+            (None, "tfidf"),
+        )
+        for seed in range(2)
+    ]
+    again = [record, with_score(record, seed=1, score=score)]
+    told = card(about, again, others[:2] + others[4:])
+    half = 12.706 * 0.01 / 2**0.5 / 2**0.5  # Student's t with one degree of freedom
+    lower = f"{score - 0.105:.3f} ± 0.007"
+    assert (
+        f"2 | accuracy | {score:.3f} ± 0.000 | {lower} | **+0.105 ± {half:.3f}** | {lower} |"
+        in told
+    )
+    assert card(about, again, others) == told
+
+
+def with_score(record, *, seed, score, encoder=None, mode=None):
+    """Return a record of another seed and score, and of another encoder and mode if these are given."""
+    science = record.science | ({"encoder": encoder} if mode else {})
+    changed = {"seed": seed, "science": science, "mode": mode or record.mode}
+    return RunRecord(**vars(record) | changed | {"metrics": {"test/accuracy": score}})
 
 
 def test_the_command_adds_what_came_of_its_use(copy, capsys):

@@ -1,5 +1,6 @@
 """What a model begins as, and corpora of several parts: before a step is taken."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from bertbench.models import checkpoint, families
 from bertbench.models.encoder import Encoder, LanguageModel
 from bertbench.models.heads import Pooling
 from bertbench.naming import words
+from bertbench.objectives.mlm import MaskedLM
 from bertbench.plan import make_plan
 from bertbench.progress import Checkpoints
 from bertbench.recipe import provide_encoder
@@ -160,6 +162,37 @@ def test_a_run_says_what_its_encoder_began_as_and_repeats_to_the_bit(values, tmp
     )
     assert first.science["encoder"]["pretrain"]["frequencies"] is True
     assert label(first) == "roberta tiny pretrain mlm/dynamic cooccurrence · frozen"
+
+
+def test_a_pretraining_reads_short_rows_first_and_is_measured_on_full_ones(
+    values, compute, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO, logger="bertbench")
+    seen = []
+    within = MaskedLM.forward
+
+    def spied(self, batch):
+        seen.append(tuple(batch.ids.shape))
+        return within(self, batch)
+
+    monkeypatch.setattr(MaskedLM, "forward", spied)
+    config = values(
+        "mode=frozen", "model=roberta", "pretrain.tokens=null", "pretrain.steps=10",
+        "pretrain.length=32", "pretrain.batch_size=4", "pretrain.short.share=0.4",
+        "pretrain.short.length=16", "pretrain.short.batch_size=8",
+    )  # fmt: skip
+    lineage = make_plan(config, {}).lineage
+    store = Store(Path(config["runtime"]["store"]))
+    made = provide_encoder(lineage, store, compute, lambda *_: None, Checkpoints())
+    trained = seen[-10:]
+    assert all(rows == 8 and length <= 16 for rows, length in trained[:4])
+    assert all(rows <= 4 and 16 < length <= 32 for rows, length in trained[4:])
+    assert "in about 10 steps of 8 or 4 rows" in caplog.text
+    config["pretrain"]["short"]["share"] = 0.0
+    lineage = make_plan(config, {}).lineage
+    whole = provide_encoder(lineage, store, compute, lambda *_: None, Checkpoints())
+    assert made.stats["unigram_loss"] == whole.stats["unigram_loss"]  # the same words, full rows
+    assert made.stats["heldout_loss"] != whole.stats["heldout_loss"]
 
 
 def test_ready_made_weights_keep_their_embeddings_and_their_bias(

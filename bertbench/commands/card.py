@@ -29,14 +29,14 @@ def main(arguments: list[str]) -> int:
             f"{folder} has no {ABOUT}: name a folder that python -m bertbench pretrain wrote"
         )
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    used = records_of(identity(checked(folder)), given.sheets)
-    (folder / CARD).write_text(card(about, used), encoding="utf-8")
+    used, others = records_of(identity(checked(folder)), given.sheets)
+    (folder / CARD).write_text(card(about, used, others), encoding="utf-8")
     print(f"{folder / CARD}: {len(used)} runs of {len(given.sheets)} sheets")
     return 0
 
 
-def records_of(encoder: str, sheets: list[Path]) -> list[RunRecord]:
-    """Return the runs of some sheets that used an encoder as it is.
+def records_of(encoder: str, sheets: list[Path]) -> tuple[list[RunRecord], list[RunRecord]]:
+    """Return the runs of some sheets that used an encoder as it is, and all others.
 
     Args:
         encoder: Its identity.
@@ -45,13 +45,13 @@ def records_of(encoder: str, sheets: list[Path]) -> list[RunRecord]:
     Raises:
         UserError: A folder has no records.
     """
-    found = {}
+    used, others = {}, {}
     for sheet in sheets:
         path = sheet / RECORDS
         if not path.is_file():
             raise UserError(f"{path} does not exist: name the folder of a sheet")
         for line in path.read_text(encoding="utf-8").splitlines():
             record = RunRecord.from_json(line, place=str(path))
-            if record.science.get("encoder") == {"source": encoder}:
-                found[record.key] = record
-    return list(found.values())
+            mine = record.science.get("encoder") == {"source": encoder}
+            (used if mine else others)[record.key] = record
+    return list(used.values()), list(others.values())

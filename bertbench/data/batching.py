@@ -1,6 +1,7 @@
 """Which rows a step sees: a function of (seed, step), so that resuming skips nothing."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +11,48 @@ from bertbench.runtime import numpy_generator
 from bertbench.types import Batch, Rows, Vocabulary
 
 RELEASED = 4  # steps after which the pages that were read of a corpus on disk are let go
+
+
+class Short(NamedTuple):
+    """Rows that a pretraining reads before it comes to those of its full length."""
+
+    rows: Rows  # packed from the same documents
+    batch_size: int  # sequences a step
+    share: float  # of the budget, in (0, 1)
+
+
+class ShortFirst:
+    """Short rows for the first share of a budget, full ones after it: one `Batch` a step.
+
+    Source: the order of lengths is that of Devlin et al. (2019), section A.2.
+
+    Args:
+        rows: S sequences of L tokens.
+        vocabulary: Says which ids are special.
+        batch_size: Sequences a step; the last batch of an epoch may be smaller.
+        seed: Of the order.
+        short: Read first; None: full rows from the first step on.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        vocabulary: Vocabulary,
+        *,
+        batch_size: int,
+        seed: int,
+        short: Short | None = None,
+    ) -> None:
+        full = CorpusBatches(rows, vocabulary, batch_size=batch_size, seed=seed)
+        self.parts = [(1.0, full)]  # until which share of the budget, from what
+        if short is not None:
+            first = CorpusBatches(short.rows, vocabulary, batch_size=short.batch_size, seed=seed)
+            self.parts.insert(0, (short.share, first))
+
+    def __call__(self, step: int, spent: float = 0.0) -> Batch:
+        """Return the batch of `step` (from 0), before which `spent` of the budget was gone."""
+        source = next(source for until, source in self.parts if spent < until)
+        return source(step, spent)
 
 
 class CorpusBatches:

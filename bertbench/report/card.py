@@ -1,32 +1,36 @@
 """What a pretraining came to and where it was used in, the encoder's model card in markdown out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from bertbench.records import RunRecord
 from bertbench.report.encoders import CONTEXTS, margin
-from bertbench.report.stats import summarise
+from bertbench.report.stats import NONE, half_width, in_words, summarise
 
 Plain = dict[str, Any]
-NONE = "–"
+IN_USE = """\
+Scores: mean and standard deviation over seeds. Random weights: the same shape and tokenizer, not pretrained.
+Gain: mean of the differences seed by seed and its 95 % interval (Student's t over seeds: the luck of this
+one pretraining is not in it), bold where that excludes zero. TF-IDF reads each text whole."""
 LIMITS = """\
 A small encoder of a small corpus: it knows the words and the manner of its corpus and little else, repeats
 what prejudice stands there, and is meant for comparing recipes and for learning, not for judging people."""
 
 
-def card(about: Plain, records: Sequence[RunRecord]) -> str:
+def card(about: Plain, records: Sequence[RunRecord], others: Sequence[RunRecord] = ()) -> str:
     """Return the card.
 
     Args:
         about: Content of pretraining.json.
         records: Of runs that used this encoder; none leaves the transfer out.
+        others: Of other runs of the same sheets: among them random weights of its shape, and TF-IDF.
     """
     stats: dict[str, float] = about["stats"]
     lines = [f"# {about['title']}", "", *_summary(about, stats), ""]
     lines += ["## Corpus", "", *_corpus(about), ""]
     lines += ["## What it has learnt", "", *_learnt(stats), ""]
     if records:
-        lines += ["## In use", "", *_transfer(records), ""]
+        lines += ["## In use", "", *_transfer(records, others), ""]
     lines += ["## Limits", "", LIMITS, ""]
     lines += ["## Made by", "", "```", about["command"], "```", ""]
     machine = about["environment"]
@@ -42,24 +46,43 @@ def card(about: Plain, records: Sequence[RunRecord]) -> str:
 
 def _summary(about: Plain, stats: dict[str, float]) -> list[str]:
     recipe = about["recipe"]
-    shape, training = recipe["shape"], recipe["pretrain"]
+    training = recipe["pretrain"]
     masking, optim = training["masking"], training["optim"]
     views = masking.get("views")
     masks = "new masks every epoch" if views is None else f"{views} masks a row"
     objective, packing = _objective(training["objective"]), _last(training["packing"])
-    start = "co-occurrence vectors" if "embeddings" in recipe else "random weights"
     teacher = stats.get("teacher_tokens")
     taught = "" if teacher is None else f" (its teacher read {teacher:,.0f} before)"
+    short = training.get("short")
+    first = f" (of {short['length']} for the first {short['share']:.0%})" if short else ""
     return [
-        f"- {_last(recipe['architecture'])}, {shape['depth']} layers (a DistilBERT has half) of width "
-        f"{shape['width']}, {shape['heads']} heads",
-        f"- {objective} on {packing}, rows of {training['length']} tokens, masking rate "
+        _built(recipe),
+        f"- {objective} on {packing}, rows of {training['length']} tokens{first}, masking rate "
         f"{masking['rate']}, {masks}",
         f"- {stats['tokens']:,.0f} tokens{taught} in {stats['steps']:,.0f} steps of "
         f"{training['batch_size']} rows, {stats['epochs']:.1f} epochs, {stats['seconds'] / 60:.0f} minutes",
-        f"- peak learning rate {optim['lr']}, dropout {recipe['architecture'].get('dropout', 0)}; token "
-        f"embeddings began as {start}",
+        f"- peak learning rate {optim['lr']}",
     ]
+
+
+def _built(recipe: Plain) -> str:
+    """Say what an encoder is built as, and what it began as."""
+    if "architecture" not in recipe:
+        began = "random weights" if recipe.get("reset") else "those weights"
+        return f"- shape and tokenizer of the weights {recipe['source'][:20]}; began as {began}"
+    architecture, shape = recipe["architecture"], recipe["shape"]
+    family, depth = _last(architecture), shape["depth"]
+    if family == "distilbert":  # Sanh et al. (2019), section 2
+        depth = max(depth // 2, 1)
+    if "teacher" in recipe["pretrain"]["objective"]:
+        began = "it began as layers of its teacher, its embeddings and its head"
+    elif "embeddings" in recipe:
+        began = "token embeddings began as co-occurrence vectors"
+    else:
+        began = "it began as random weights"
+    layers = f"{depth} layer{'s' if depth > 1 else ''} of width {shape['width']}"
+    dropout = architecture.get("dropout", 0)
+    return f"- {family}, {layers}, {shape['heads']} heads, dropout {dropout}; {began}"
 
 
 def _objective(settings: Plain) -> str:
@@ -133,21 +156,56 @@ def _learnt(stats: dict[str, float]) -> list[str]:
     return [*lines, *(["", f"{'; '.join(said)}."] if said else [])]
 
 
-def _transfer(records: Sequence[RunRecord]) -> list[str]:
+def _transfer(records: Sequence[RunRecord], others: Sequence[RunRecord]) -> list[str]:
     """Return a row for each task, amount of labels and mode."""
+    source = records[0].science["encoder"]["source"]
+    random = [r for r in others if _is_reset(r.science.get("encoder"), source)]
+    found, untrained = _placed(records), _placed(random)
+    linear = {where[:2]: runs for where, runs in _placed(others).items() if where[2] == "tfidf"}
+    heads = ["task", "labels a class", "mode", "seeds", "metric", "test", "random weights"]
+    heads += ["gain over these", "TF-IDF"]
+    lines = ["| " + " | ".join(heads) + " |", "| --- | ---: | --- | ---: | --- |" + " ---: |" * 4]
+    for where, runs in sorted(found.items()):
+        mine, theirs = _scores(runs), _scores(untrained.get(where, []))
+        gains = [mine[seed] - theirs[seed] for seed in mine if seed in theirs]
+        cells = [*where, str(len(runs)), runs[0].metric]
+        cells += [_mean(mine.values()), _mean(theirs.values()), _interval(gains)]
+        cells.append(_mean(_scores(linear.get(where[:2], [])).values()))
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, "", IN_USE]
+
+
+def _is_reset(encoder: Plain | None, source: str) -> bool:
+    """Tell whether an encoder has the shape and the tokenizer of another, and random weights."""
+    return encoder is not None and encoder.get("reset") is True and encoder["source"] == source
+
+
+def _placed(records: Sequence[RunRecord]) -> dict[tuple[str, str, str], list[RunRecord]]:
+    """Return runs by task, labels a class and mode."""
     found: dict[tuple[str, str, str], list[RunRecord]] = {}
     for record in records:
         labels = record.science["task"]["labels_per_class"]
         where = (record.task, "all" if labels is None else f"{labels}", record.mode)
         found.setdefault(where, []).append(record)
-    lines = [
-        "| task | labels a class | mode | seeds | metric | test |",
-        "| --- | ---: | --- | ---: | --- | ---: |",
-    ]
-    for (task, labels, mode), runs in sorted(found.items()):
-        metric = runs[0].metric
-        score = summarise([run.metrics[f"test/{metric}"] for run in runs])
-        spread = "" if score.spread is None else f" ± {score.spread:.3f}"
-        shown = f"{score.mean:.3f}{spread}"
-        lines.append(f"| {task} | {labels} | {mode} | {len(runs)} | {metric} | {shown} |")
-    return [*lines, "", "Mean and standard deviation over seeds."]
+    return found
+
+
+def _scores(records: Sequence[RunRecord]) -> dict[int, float]:
+    """Return the test score of each seed."""
+    return {record.seed: record.metrics[f"test/{record.metric}"] for record in records}
+
+
+def _mean(scores: Collection[float]) -> str:
+    return in_words(summarise(list(scores)) if scores else None)
+
+
+def _interval(gains: Sequence[float]) -> str:
+    """Return the mean of paired differences and half of its 95 % interval, bold where zero is outside."""
+    if not gains:
+        return NONE
+    summary = summarise(gains)
+    half = half_width(summary)
+    if half is None:
+        return f"{summary.mean:+.3f}"
+    shown = f"{summary.mean:+.3f} ± {half:.3f}"
+    return f"**{shown}**" if abs(summary.mean) > half else shown

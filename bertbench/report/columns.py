@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from bertbench.report.encoders import CONTEXTS, KNOWN, SKILLS, Encoder, recipes
-from bertbench.report.stats import summarise
+from bertbench.report.stats import NONE, in_words, summarise
 
-NONE = "–"
 LEFT = "off the plateau after"
 
 
@@ -117,10 +116,7 @@ def _left_together(members: Sequence[Encoder]) -> str:
 
 def _mean(members: Sequence[Encoder], name: str, style: str) -> str:
     values = [value for e in members if (value := e.own(name)) is not None]
-    if len(values) < len(members):
-        return NONE
-    mean, spread, _ = summarise(values)
-    return f"{number(mean, style)} ± {number(spread, style)}"
+    return in_words(summarise(values) if len(values) == len(members) else None, style)
 
 
 def _probe(encoder: Encoder, skill: str) -> str:

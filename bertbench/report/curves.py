@@ -36,8 +36,8 @@ def pretraining_figure(encoders: Sequence[Encoder], path: Path) -> bool:
     axes = figure.subplots()
     for place, members in enumerate(repeats):
         rounds, colour = divmod(place, len(COLOURS))
-        for number, encoder in enumerate(members):
-            name = _lettered(_together(members), encoder.letter, lettered)
+        name = _lettered(_together(members), members[0].letter, lettered)
+        for encoder in members:
             axes.plot(
                 *zip(*_points(encoder), strict=True),
                 color=COLOURS[colour],
@@ -45,7 +45,7 @@ def pretraining_figure(encoders: Sequence[Encoder], path: Path) -> bool:
                 marker=MARKERS.get(encoder.record.recipe.get("weights", ""), "o"),
                 markersize=4,
                 linewidth=1.4,
-                label="" if number else "\n".join(textwrap.wrap(name, LEGEND)),
+                label="" if encoder is not members[0] else "\n".join(textwrap.wrap(name, LEGEND)),
             )
     for place, (letter, members) in enumerate(lettered.items()):
         for known, colour in GREYS.items():

@@ -13,6 +13,7 @@ from bertbench.tracking.delivery import flatten
 LINEAR = "tfidf"
 BASELINES = {"token": "word features", "span": "sentence overlap"}  # by kind of task
 SPOKEN = ("corpus", "packing")  # words that stand in no name unless it needs them
+REPEATED = "embeddings.tokens."  # the tokenizer once more
 FINGERPRINTS, FINGERPRINTS_BELOW = ("source",), (".corpus", ".source")  # say nothing to a reader
 
 
@@ -161,6 +162,7 @@ def told_apart(
             setting
             for setting in mine
             if not (setting in FINGERPRINTS or setting.endswith(FINGERPRINTS_BELOW))
+            and REPEATED not in setting
             and len({json.dumps(told[twin].get(setting)) for twin in twins}) > 1
         ]
         if "packing" in differing:  # one word for its settings

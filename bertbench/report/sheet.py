@@ -5,7 +5,7 @@ from bertbench.report.curves import caption
 from bertbench.report.encoders import Encoder, find_encoders
 from bertbench.report.pretraining import plain_encoders, plateaus, section
 from bertbench.report.rows import Row, Table
-from bertbench.report.stats import Summary, half_width
+from bertbench.report.stats import NONE, Summary, half_width, in_words
 
 METRIC_WORDS = {
     "macro_f1": "macro F1", "micro_f1": "micro F1", "mcc": "MCC", "log_loss": "log loss", "ece": "ECE",
@@ -16,7 +16,8 @@ METRIC_WORDS = {
 NOTES = """\
 - A score is the mean over seeds ± one standard deviation; *one seed* has no spread, so take it as a hint.
 - A seed decides which training texts are taken (where not all are), their order, the dropout, the new
-  layer and random weights. A pretrained encoder is one for all seeds, so its own luck is in no spread.
+  layer and random weights. A pretrained encoder is one for all seeds, so its own luck is in no spread
+  (where pretrain.seed moves with the seed it is another for each, and is).
   *Alike* seeds gave the same numbers: nothing in that row depends on the seed.
 - The difference is paired: the same test items, the same seeds, row minus TF-IDF.
 - *Only it / only TF-IDF* counts the test items that one of the two has right and the other wrong, a seed.
@@ -85,21 +86,19 @@ def verdict(table: Table) -> str:
         return f"Only {table.linear} was run here."
     name = f"**{best.label}**"
     if baseline is None or best.difference is None:
-        return (
-            f"Best: {name} with {number(best.score)}. {table.linear} was not run with these seeds."
-        )
+        return f"Best: {name} with {in_words(best.score)}. {table.linear} was not run with these seeds."
     gap = best.difference.metric
     gain = gap.mean if measure(table.metric).higher_is_better else -gap.mean
     seeds = f"over {gap.seeds} seeds" if gap.seeds > 1 else "with one seed"
     if gain <= 0:
         text = (
-            f"**No encoder here beats {table.linear}** ({number(baseline.score)} {table.metric}): the best, "
+            f"**No encoder here beats {table.linear}** ({in_words(baseline.score)} {table.metric}): the best, "
             f"{name}, chosen on validation, is {_points(gap)} from it {seeds}."
         )
     else:
         text = (
-            f"{name}, chosen on validation, has {number(best.score)} {table.metric}, {_points(gap)} "
-            f"from {table.linear} ({number(baseline.score)}) {seeds}."
+            f"{name}, chosen on validation, has {in_words(best.score)} {table.metric}, {_points(gap)} "
+            f"from {table.linear} ({in_words(baseline.score)}) {seeds}."
         )
     half = half_width(gap)
     if half is None:
@@ -116,15 +115,6 @@ def verdict(table: Table) -> str:
     return text
 
 
-def number(summary: Summary | None) -> str:
-    """Return a mean with its spread; a dash where there is none."""
-    if summary is None:
-        return "–"
-    if summary.spread is None:
-        return f"{summary.mean:.3f}"
-    return f"{summary.mean:.3f} ± {summary.spread:.3f}"
-
-
 def plain_table(tables: list[Table]) -> str:
     """Return the tables for a terminal: row, score, difference, cost; what pretraining came to."""
     lines = []
@@ -133,7 +123,7 @@ def plain_table(tables: list[Table]) -> str:
         body = [
             (
                 _named(row),
-                number(row.score),
+                in_words(row.score),
                 _points(row.difference.metric) if row.difference else "",
                 f"{row.cost('train_seconds'):.1f}",
                 f"{row.cost('milliseconds_per_text'):.2f}",
@@ -161,13 +151,13 @@ def _table(table: Table) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for row in table.rows:
         name = f"**{_named(row)}**" if row is table.baseline else _named(row)
-        cells = [name, _seeds(row), number(row.score), *_difference(row)]
-        cells += [number(row.metric(n)) for n in extra]
+        cells = [name, _seeds(row), in_words(row.score), *_difference(row)]
+        cells += [in_words(row.metric(n)) for n in extra]
         pretraining = row.record.pretraining
         cells += [
             f"{row.cost('parameters'):,.0f}",
-            f"{pretraining['tokens']:,.0f}" if pretraining else "–",
-            f"{pretraining['seconds']:.0f}" if pretraining else "–",
+            f"{pretraining['tokens']:,.0f}" if pretraining else NONE,
+            f"{pretraining['seconds']:.0f}" if pretraining else NONE,
             f"{row.cost('train_seconds'):.1f}",
             f"{row.cost('milliseconds_per_text'):.2f}",
         ]
@@ -203,9 +193,9 @@ def _seeds(row: Row) -> str:
 def _difference(row: Row) -> list[str]:
     found = row.difference
     if found is None:
-        return ["–", "–"]
+        return [NONE, NONE]
     if found.only_row is None:
-        return [_points(found.metric), "–"]
+        return [_points(found.metric), NONE]
     return [
         _points(found.metric),
         f"{found.only_row:.4g} / {found.only_baseline:.4g} of {found.items}",

@@ -8,6 +8,8 @@ from scipy.stats import t as student_t
 
 from bertbench.report.collect import Evidence
 
+NONE = "–"  # where a table has no number
+
 
 class Summary(NamedTuple):
     """One thing over several seeds."""
@@ -32,6 +34,20 @@ def summarise(values: Sequence[float]) -> Summary:
     """Return mean and spread of one value a seed."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Summary(float(np.mean(values)), spread, len(values))
+
+
+def in_words(summary: Summary | None, style: str = ".3f") -> str:
+    """Return a mean with its spread; a dash where there is none.
+
+    Args:
+        summary: Of one thing over several seeds.
+        style: Of both numbers, as `format` takes it.
+    """
+    if summary is None:
+        return NONE
+    if summary.spread is None:
+        return format(summary.mean, style)
+    return f"{summary.mean:{style}} ± {summary.spread:{style}}"
 
 
 def half_width(summary: Summary) -> float | None:

@@ -1,8 +1,10 @@
 """Hydra's way in: compose, run or sweep; what cannot be composed is one sentence."""
 
 import argparse
+import json
 import os
 import re
+import shlex
 import sys
 from typing import NoReturn
 
@@ -73,7 +75,10 @@ def sentence(error: Exception) -> str:
     cause = error.__cause__
     text = str(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read as KEY=VALUE: {text.splitlines()[0]}"
+        key, _, value = error.override.partition("=")
+        quoted = shlex.quote(f"{key}={json.dumps(value, ensure_ascii=False)}")
+        way_out = f"; a text with signs or spaces is written {quoted}" if value else ""
+        return f"{error.override!r} cannot be read as KEY=VALUE: {text.splitlines()[0]}{way_out}"
     if missing := re.search(r"Could not find '([^'\n]+)/([^'/\n]+)'", text):
         group, option = missing.groups()
         known = re.findall(r"^\t(\w[\w-]*)$", text, flags=re.MULTILINE)

@@ -105,7 +105,9 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
     task = values["task"]
     whole: TaskData = build(task["source"])
     validate(whole, f"task {task['name']}")
-    whole = leaks.checked(whole, task["leaks"], f"task {task['name']}")
+    sound = leaks.checked(whole, task["leaks"], f"task {task['name']}")
+    if sound is not whole:  # a class may have lost its last text
+        validate(whole := sound, f"task {task['name']}")
     kind = find(whole.kind)
     data = whole._replace(
         name=task["name"],

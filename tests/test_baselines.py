@@ -14,7 +14,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 
-from bertbench.baselines import passages, regressions
+from bertbench import regressions
+from bertbench.baselines import passages
 from bertbench.baselines.matching import Matcher, bm25, tfidf_cosine
 from bertbench.baselines.pairs import NUMBERS, pair_features
 from bertbench.baselines.passages import Passages

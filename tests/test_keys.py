@@ -16,7 +16,8 @@ SEEDS = ("seed", "pretrain.seed")
 
 # A setting, and the stages whose keys move with it: Tokenizer, toKens, emBeddings, Packed corpus, Encoder,
 # Intrinsic measures, Features, tRansfer. "." is a setting that the run does not have, "-" moves nothing,
-# "!" is refused. The files of a task are read by its source, whose data are in the keys. A new setting is placed here by its author; what cannot change a result moves nothing.
+# "!" is refused. The files of a task are read by its source, whose data are in the keys. A new setting is
+# placed here by its author; what cannot change a result moves nothing.
 TABLE = """
 setting               full    frozen   random   counted   released  continued  taught   tfidf  swept
 

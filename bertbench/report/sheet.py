@@ -92,8 +92,8 @@ def verdict(table: Table) -> str:
     seeds = f"over {gap.seeds} seeds" if gap.seeds > 1 else "with one seed"
     if gain <= 0:
         text = (
-            f"**No encoder here beats {table.linear}** ({in_words(baseline.score)} {table.metric}): the best, "
-            f"{name}, chosen on validation, is {_points(gap)} from it {seeds}."
+            f"**No encoder here beats {table.linear}** ({in_words(baseline.score)} {table.metric}): "
+            f"the best, {name}, chosen on validation, is {_points(gap)} from it {seeds}."
         )
     else:
         text = (

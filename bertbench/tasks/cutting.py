@@ -1,12 +1,13 @@
 """Labelled items in, splits out: blank ones found, repeated ones left out, absent parts cut."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from bertbench.data.duplicates import normalise
+from bertbench.data.duplicates import normalise, parts_of
 from bertbench.data.splits import grouped, stratified
 from bertbench.errors import UserError
-from bertbench.kinds.base import Kind, shown
+from bertbench.kinds.base import Kind
 from bertbench.kinds.cells import Columns
 from bertbench.types import Split
 
@@ -31,9 +32,15 @@ def lacking(cells: dict[str, Any], columns: Columns, kind: Kind) -> str | None:
     for column in asked:
         if column is not None:
             value = cells.get(column)
-            if value is None or (isinstance(value, str | list) and not _joined(value).strip()):
+            if _blank(value):
                 return column
     return None
+
+
+def _blank(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isnan(value)  # as tables write what is not there
+    return value is None or (isinstance(value, str | list) and not _joined(value).strip())
 
 
 def _joined(value: str | list[Any]) -> str:
@@ -57,10 +64,11 @@ def group_of(
     """
     if column is not None:
         value = cells.get(column)
-        if value is None or not str(value).strip():
+        if _blank(value):
             raise UserError(f"{place} has nothing under {column!r}: fill it or remove the row")
         return str(value)
-    return {"ranking": lambda: text[0], "span": lambda: text[1]}.get(kind.name, lambda: None)()
+    own = {"ranking": 0, "span": 1}.get(kind.name)
+    return None if own is None else text[own]
 
 
 def distinct(items: Sequence[Item], place: str, notes: list[str]) -> list[Item]:
@@ -71,11 +79,11 @@ def distinct(items: Sequence[Item], place: str, notes: list[str]) -> list[Item]:
         place: What they were read from, for the notes.
         notes: Gets a sentence for what is left out.
     """
-    first: dict[str, Item] = {}
+    first: dict[tuple[str, ...], Item] = {}
     again: list[str] = []
     conflicts: list[str] = []
     for item in items:
-        kept = first.setdefault(normalise(shown(item.text)), item)
+        kept = first.setdefault(tuple(map(normalise, parts_of(item.text) or ())), item)
         if kept is not item:
             (conflicts if kept.label != item.label else again).append(
                 f"{item.place} as {kept.place}"
@@ -106,13 +114,16 @@ def cut(
     """
     shares = [1 - SHARE * (parts - 1), *[SHARE] * (parts - 1)]
     if items[0].group is not None:
-        chosen = grouped([item.group or "" for item in items], shares, seed=SEED)
+        names = [normalise(item.group or "") for item in items]
+        chosen = grouped(names, shares, seed=SEED)
     else:
         whole = split_of(items, kind, kind.classes([item.label for item in items]))
         chosen = stratified(kind.strata(whole), shares, seed=SEED)
     found = [[items[i] for i in rows] for rows in chosen]
     if not all(found):
-        what = "groups" if items[0].group is not None else "distinct texts of each class"
+        what = "distinct texts of each class" if kind.classes([items[0].label]) else "distinct texts"
+        if items[0].group is not None:
+            what = "groups"
         raise UserError(
             f"{place} has too few {what} to cut {parts - 1} fifths off: add some, or name {way_out}"
         )

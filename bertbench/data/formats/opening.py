@@ -82,7 +82,8 @@ def _read_file(
         telling.check_ending(file, place)
     text, notes = text_of(file, encoding=encoding)
     chosen = format or telling.by_text(file, text, place)
-    if format is None and chosen != telling.ENDINGS.get(telling.ending(file)):
+    expected = (telling.ENDINGS.get(telling.ending(file)), "squad")  # which is JSON like any other
+    if format is None and chosen not in expected:
         notes.append(f"{file}: read as {chosen}")
     given = {"header": header} if chosen in TABLES else {}
     table = TEXTS[chosen](text, file, **given)

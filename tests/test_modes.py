@@ -11,10 +11,11 @@ import toy
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
+from bertbench import linear as room
 from bertbench.baselines.texts import FittedTfidf
 from bertbench.data.encoding import Encoding
 from bertbench.errors import UserError
-from bertbench.linear import Linear, fit_linear, rank
+from bertbench.linear import Linear, each_linear, fit_linear, rank
 from bertbench.models import checkpoint
 from bertbench.models.encoder import Encoder
 from bertbench.models.finetuned import FittedFull
@@ -505,6 +506,21 @@ def test_the_regression_is_scikit_learns(present, total, kind):
     oracle = LogisticRegression(C=0.5, max_iter=5000).fit(kind(x), labels)
     expected[:, present] = oracle.predict_proba(new)
     np.testing.assert_allclose(linear.predict(new), expected, rtol=0, atol=1e-12)
+
+
+def test_many_rows_give_nearly_the_same_regressions(monkeypatch):
+    """In single precision, each begun where the one before ended."""
+    generator = np.random.default_rng(2)
+    x = generator.normal(size=(600, 12))
+    labels = (x @ generator.normal(size=(12, 3)) + generator.normal(size=(600, 3))).argmax(1)
+    penalties = [1, 0.01, 0.1]
+    exact = list(each_linear(x, labels, classes=3, penalties=penalties))
+    monkeypatch.setattr(room, "LARGE", 600)
+    for rows in (x, sparse.csr_matrix(x)):
+        found = list(each_linear(rows, labels, classes=3, penalties=penalties))
+        assert [c for c, _ in found] == [0.01, 0.1, 1]
+        for (_, one), (_, other) in zip(exact, found, strict=True):
+            assert np.abs(one.predict(x) - other.predict(x)).max() < 1e-2
 
 
 def test_a_class_that_was_not_trained_on_has_probability_zero(tmp_path):

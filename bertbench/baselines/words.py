@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from bertbench.errors import UserError
-from bertbench.linear import Linear, fit_linear
+from bertbench.linear import Linear, each_linear
 from bertbench.metrics import log_loss
 
 FILE = "features.json"
@@ -86,11 +86,7 @@ class WordTagger(NamedTuple):
         train, labels = _matrix(train_texts, features), np.concatenate(train_labels)
         validation, true = _matrix(validation_texts, features), np.concatenate(validation_labels)
         ranked = []
-        for c in sorted(penalties):
-            linear, _ = fit_linear(
-                train, labels, validation, true,
-                classes=classes, penalties=[c], metric="log_loss",
-            )  # fmt: skip
+        for c, linear in each_linear(train, labels, classes=classes, penalties=penalties):
             found = linear.predict(validation)
             value = score(validation_labels, _sentences(found, validation_texts))
             ranked.append((value, -log_loss(true, found), -c, linear))

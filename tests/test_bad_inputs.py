@@ -66,7 +66,8 @@ SETTINGS = {
     ),
     "short rows that are not short": (
         "pretrain.short.share=0.5 pretrain.short.length=32 pretrain.length=32",
-        "pretrain.short.length=32 must lie between 8 and less than pretrain.length=32 tokens",
+        "pretrain.short.length=32 must lie between 8 and less than pretrain.length=32 tokens, or "
+        "pretrain.short.share=0 leaves them out",
     ),
     "short rows in no batch": (
         "pretrain.short.batch_size=0",

@@ -54,7 +54,11 @@ def _summary(about: Plain, stats: dict[str, float]) -> list[str]:
     teacher = stats.get("teacher_tokens")
     taught = "" if teacher is None else f" (its teacher read {teacher:,.0f} before)"
     short = training.get("short")
-    rows = f"{short['batch_size']}, then {training['batch_size']}" if short else training["batch_size"]
+    rows = (
+        f"{short['batch_size']}, then {training['batch_size']}"
+        if short
+        else training["batch_size"]
+    )
     first = f" (of {short['length']} for the first {short['share']:.0%})" if short else ""
     return [
         _built(recipe),

@@ -424,8 +424,8 @@ SOURCES = {
     ),
     "none known": (
         "weights=released model=roberta scale=small",
-        "no released weights are known for model=roberta scale=small: choose another scale, name a folder or "
-        "hub id with weights.source=..., or train them with weights=pretrain",
+        "no released weights are known for model=roberta scale=small: choose another scale, name a folder "
+        "or hub id with weights.source=..., or train them with weights=pretrain",
     ),
 }
 

@@ -137,7 +137,7 @@ def _check_pretrain(pretrain: Plain, positions: int) -> None:
     if short["share"] and not 8 <= short["length"] < pretrain["length"]:
         raise UserError(
             f"pretrain.short.length={short['length']} must lie between 8 and less than "
-            f"pretrain.length={pretrain['length']} tokens"
+            f"pretrain.length={pretrain['length']} tokens, or pretrain.short.share=0 leaves them out"
         )
     if not 0 < pretrain["heldout"] < 1:
         raise UserError(

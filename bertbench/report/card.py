@@ -54,13 +54,18 @@ def _summary(about: Plain, stats: dict[str, float]) -> list[str]:
     teacher = stats.get("teacher_tokens")
     taught = "" if teacher is None else f" (its teacher read {teacher:,.0f} before)"
     short = training.get("short")
+    rows = (
+        f"{short['batch_size']}, then {training['batch_size']}"
+        if short
+        else training["batch_size"]
+    )
     first = f" (of {short['length']} for the first {short['share']:.0%})" if short else ""
     return [
         _built(recipe),
         f"- {objective} on {packing}, rows of {training['length']} tokens{first}, masking rate "
         f"{masking['rate']}, {masks}",
         f"- {stats['tokens']:,.0f} tokens{taught} in {stats['steps']:,.0f} steps of "
-        f"{training['batch_size']} rows, {stats['epochs']:.1f} epochs, {stats['seconds'] / 60:.0f} minutes",
+        f"{rows} rows, {stats['epochs']:.1f} epochs, {stats['seconds'] / 60:.0f} minutes",
         f"- peak learning rate {optim['lr']}",
     ]
 

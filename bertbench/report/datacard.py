@@ -129,8 +129,7 @@ def render(card: Card) -> str:
     lines = [f"# Data card: {escape(card.name)}", "", verdict(card), "", *_rows(card)]
     for title, flaws in (("To mend", _to_mend(card)), ("To know", know)):
         lines += ["", f"## {title}", "", *_flaws(flaws, card)] if flaws else []
-    if absent:
-        lines += ["", f"Looked for and not found: {', '.join(map(escape, absent))}."]
+    lines += ["", f"Looked for and not found: {', '.join(map(escape, absent))}."] if absent else []
     lines += [f"\n{escape(words, SENTENCE)}" for words in unasked]
     for title, part in (
         ("Duplicates", _duplicates(card)),
@@ -148,11 +147,13 @@ def render(card: Card) -> str:
 def verdict(card: Card) -> str:
     """Say in a sentence what to mend before training, leaks and conflicts first."""
     mend = _to_mend(card)
+    lost = any(" left out" in note for note in card.notes)
+    noted = " Some rows were left out: see *Notes of reading*." if lost else ""
     if not mend:
-        return "**Nothing to mend before training was found.**"
+        return f"**Nothing to mend before training was found.**{noted}"
     said = "; ".join(escape(flaw.words.rstrip("."), SENTENCE) for flaw in mend)
     things = "1 thing" if len(mend) == 1 else f"{len(mend)} things"
-    return f"**{things} to mend before training:** {said}."
+    return f"**{things} to mend before training:** {said}.{noted}"
 
 
 def as_json(card: Card) -> dict[str, Any]:

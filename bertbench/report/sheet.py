@@ -47,7 +47,7 @@ def render(
     parts = [f"# {name}", ""]
     for table, figure in zip(tables, figures, strict=True):
         parts += [f"## {table.task}: {table.size}", "", verdict(table), ""]
-        parts += [*_table(table), "", f"![test {table.metric} of each row]({figure})", ""]
+        parts += [*_table(table), "", f"![test {_words(table.metric)} of each row]({figure})", ""]
         parts += _warnings(table)
         parts += plateaus((run.record for row in table.rows for run in row.runs), names)
     parts += section(encoders)
@@ -92,13 +92,13 @@ def verdict(table: Table) -> str:
     seeds = f"over {gap.seeds} seeds" if gap.seeds > 1 else "with one seed"
     if gain <= 0:
         text = (
-            f"**No encoder here beats {table.linear}** ({in_words(baseline.score)} {table.metric}): "
+            f"**No encoder here beats {table.linear}** ({in_words(baseline.score)} {_words(table.metric)}): "
             f"the best, {name}, chosen on validation, is {_points(gap)} from it {seeds}."
         )
     else:
         text = (
-            f"{name}, chosen on validation, has {in_words(best.score)} {table.metric}, {_points(gap)} "
-            f"from {table.linear} ({in_words(baseline.score)}) {seeds}."
+            f"{name}, chosen on validation, has {in_words(best.score)} {_words(table.metric)}, "
+            f"{_points(gap)} from {table.linear} ({in_words(baseline.score)}) {seeds}."
         )
     half = half_width(gap)
     if half is None:
@@ -119,7 +119,7 @@ def plain_table(tables: list[Table]) -> str:
     """Return the tables for a terminal: row, score, difference, cost; what pretraining came to."""
     lines = []
     for table in tables:
-        head = ("row", f"test {table.metric}", f"vs {table.linear}", "train s", "ms/text")
+        head = ("row", f"test {_words(table.metric)}", f"vs {table.linear}", "train s", "ms/text")
         body = [
             (
                 _named(row),
@@ -145,7 +145,13 @@ def plain_table(tables: list[Table]) -> str:
 def _table(table: Table) -> list[str]:
     asked = [name for row in table.rows for name in row.record.science["task"]["metrics"]]
     extra = [name for name in dict.fromkeys(asked) if name != table.metric]
-    head = ["row", "seeds", table.metric, f"vs {table.linear}", f"only it / only {table.linear}"]
+    head = [
+        "row",
+        "seeds",
+        _words(table.metric),
+        f"vs {table.linear}",
+        f"only it / only {table.linear}",
+    ]
     head += [_words(n) for n in extra]
     head += ["parameters", "pretraining tokens", "pretraining s", "training s", "ms a text"]
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]

@@ -19,7 +19,7 @@ Examples
   python -m bertbench data card task=files task.train=tickets.csv task.text=body task.label=topic
   python -m bertbench data card task=files task.kind=token task.train=train.conll model=minilm
 
-The card is printed, and written to data/<task.name>/card.md and card.json."""
+The card is printed, and written to data_cards/<task.name>/card.md and card.json."""
 
 
 def main(arguments: list[str]) -> int:
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     card.add_argument("overrides", nargs="*", help="as for a run: task=..., task.train=...")
-    card.add_argument("--output", default="data", help="folder of the cards")
+    card.add_argument("--output", default="data_cards", help="folder of the cards; %(default)s unless given")
     given = parser.parse_args(arguments)
     return _card(given.overrides, Path(given.output))
 

@@ -140,12 +140,9 @@ def test_bad_input_is_one_sentence_at_once(arguments, words, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("model=tfidf task=files", ["task.source.path=..."]),
-        ("model=tfidf task=files task.source.path=latin.csv", ["latin.csv", "byte 12"]),
-        (
-            "model=tfidf task=files task.source.path=few.csv",
-            ["few.csv, line 2", "task.source.text"],
-        ),
+        ("model=tfidf task=files", ["task.train=..."]),
+        ("model=tfidf task=files task.train=latin.csv", ["latin.csv, line 2", "3 cells"]),
+        ("model=tfidf task=files task.train=few.csv", ["few.csv", "'text'", "task.text"]),
         ("weights=pretrain pretrain.optim.lr=nan", ["pretrain.optim.lr=nan", "a finite number"]),
         ("masking=span", ["masking=span is a setting of a pretraining", "add weights=pretrain"]),
         ("weights=released weights.source=./model", ["model/config.json sets auto_map="]),
@@ -153,7 +150,7 @@ def test_bad_input_is_one_sentence_at_once(arguments, words, tmp_path):
 )
 def test_bad_files_are_one_sentence_at_once(arguments, words, tmp_path):
     """A few of tests/test_bad_inputs.py, through the door."""
-    (tmp_path / "latin.csv").write_bytes("text,label\nWörter".encode("latin-1") + b",\xe4\n")
+    (tmp_path / "latin.csv").write_bytes("text,label\nWörter,a,b\n".encode("latin-1"))
     (tmp_path / "few.csv").write_text("review,label\nwords,a\n")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"auto_map": {"AutoModel": "code.Model"}}')

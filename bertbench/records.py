@@ -20,8 +20,9 @@ STAGES = {
     "packed": 2,  # data/packing.py, and which documents are held out
     "encoder": 2,  # models/families.py, masking/, objectives/, pretrain.py, loop.py, optim.py
     "intrinsic": 1,  # intrinsic.py, prediction.py, context.py, probe.py
-    "features": 1,  # data/encoding.py, models/heads.py
-    "transfer": 1,  # data/, models/heads.py, modes/, linear.py, loop.py, optim.py, metrics.py
+    "features": 1,  # data/encoding.py, aligned.py, passages.py, models/heads.py, probing/
+    "transfer": 1,  # data/, kinds/, tasks/, models/heads.py and beside it, modes/, probing/, baselines/,
+    # predictors.py, linear.py, regressions.py, learners.py, tuning.py, loop.py, optim.py, scores/
 }
 
 Json = dict[str, Any]

@@ -106,7 +106,7 @@ def each_linear(
     reduced, back = _reduced(train.astype(np.float32) if large else train)
     solver = LogisticRegression(max_iter=ITERATIONS[large], warm_start=large)
     if large and issparse(train):  # a feature that one row has moves the mean loss by so little
-        solver.set_params(tol=1 / train.shape[0])
+        solver.set_params(tol=min(solver.tol, 1 / train.shape[0]))
     for c in sorted(penalties):
         interrupt.check()
         with warnings.catch_warnings():

@@ -38,7 +38,9 @@ def main(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     card.add_argument("overrides", nargs="*", help="as for a run: task=..., task.train=...")
-    card.add_argument("--output", default="data_cards", help="folder of the cards; %(default)s unless given")
+    card.add_argument(
+        "--output", default="data_cards", help="folder of the cards; %(default)s unless given"
+    )
     given = parser.parse_args(arguments)
     return _card(given.overrides, Path(given.output))
 

@@ -12,7 +12,7 @@ from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from bertbench import interrupt
+from bertbench import strength
 from bertbench.errors import UserError
 from bertbench.metrics import score
 
@@ -70,12 +70,10 @@ def fit_linear(
     Raises:
         UserError: `penalties` is empty or not positive, or `labels` has one class alone.
     """
-    ranked = [
-        (*rank(metric, validation_labels, model.predict(validation)), -c, model)
-        for c, model in each_linear(train, labels, classes=classes, penalties=penalties)
-    ]
-    *_, negative_c, best = max(ranked, key=lambda row: row[:3])
-    return best, float(-negative_c)
+    return strength.best(
+        each_linear(train, labels, classes=classes, penalties=penalties),
+        lambda model: rank(metric, validation_labels, model.predict(validation)),
+    )
 
 
 def each_linear(
@@ -96,8 +94,7 @@ def each_linear(
     Raises:
         UserError: `penalties` is empty or not positive, or `labels` has one class alone.
     """
-    if not penalties or min(penalties) <= 0:
-        raise UserError(f"mode.penalties={list(penalties)} must be numbers above 0, at least one")
+    strength.check(penalties)
     if len(np.unique(labels)) < 2:
         raise UserError(
             "the training texts are all of one class: nothing can be learned from them"
@@ -108,7 +105,6 @@ def each_linear(
     if large and issparse(train):  # a feature that one row has moves the mean loss by so little
         solver.set_params(tol=min(solver.tol, 1 / train.shape[0]))
     for c in sorted(penalties):
-        interrupt.check()
         with warnings.catch_warnings():
             if large:
                 warnings.simplefilter("ignore", ConvergenceWarning)

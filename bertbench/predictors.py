@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from bertbench import interrupt
+from bertbench import strength
 from bertbench.errors import UserError
 from bertbench.kinds import rank
 from bertbench.linear import Linear, fit_linear
@@ -104,16 +104,6 @@ def load(folder: Path, kind: str) -> Predictor:
     return _LOAD[kind](folder)
 
 
-def check_penalties(penalties: Sequence[float]) -> None:
-    """Refuse values of C of which none can be chosen.
-
-    Raises:
-        UserError: There is none, or one is not positive.
-    """
-    if not penalties or min(penalties) <= 0:
-        raise UserError(f"mode.penalties={list(penalties)} must be numbers above 0, at least one")
-
-
 def cosines(features: Any, width: int) -> np.ndarray:
     """Return the cosine of columns [0, width) and [width, 2 width), (T,); 0 where one is zero."""
     first, second = features[:, :width], features[:, width : 2 * width]
@@ -161,20 +151,21 @@ def _number(
 def _relevance(
     data: TaskData, metric: str, train: Any, validation: Any, penalties: Sequence[float]
 ) -> tuple[Predictor, float]:
-    check_penalties(penalties)
+    strength.check(penalties)
     relevant = data.train.labels > 0
     if relevant.all() or not relevant.any():
         raise UserError(
             "the training candidates are all relevant, or none is: nothing can be learned from them"
         )
-    ranked = []
-    for c in sorted(penalties):
-        interrupt.check()
-        fitted = LogisticRegression(C=c, max_iter=5000).fit(train, relevant)
-        model = Scorer(fitted.coef_[0], fitted.intercept_[0])
-        ranked.append((*rank(data, metric, model.predict(validation)), -c, model))
-    *_, negative_c, best = max(ranked, key=lambda row: row[:3])
-    return best, float(-negative_c)
+
+    def fitted(c: float) -> Scorer:
+        found = LogisticRegression(C=c, max_iter=5000).fit(train, relevant)
+        return Scorer(found.coef_[0], found.intercept_[0])
+
+    return strength.best(
+        ((c, fitted(c)) for c in sorted(penalties)),
+        lambda model: rank(data, metric, model.predict(validation)),
+    )
 
 
 def _cosine(data: TaskData, train: Any, width: int) -> Cosine:

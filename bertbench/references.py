@@ -37,9 +37,8 @@ class References:
 
     def __init__(self, rows: Rows, vocabulary: Vocabulary) -> None:
         self.mask = vocabulary.mask
-        self.unigram, self.tokens = _frequencies(
-            rows, vocabulary
-        )  # float64, (V,); without padding
+        # Float64, (V,); without padding.
+        self.unigram, self.tokens = _frequencies(rows, vocabulary)
         self.pairs = _pair_counts(rows, vocabulary)  # (V, V): left, right
         self.totals = np.asarray(self.pairs.sum(1)).reshape(-1)  # (V,)
         self.kinds = np.diff(self.pairs.indptr)  # (V,): different successors

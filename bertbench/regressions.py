@@ -16,7 +16,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model import Ridge as ScikitRidge
 
-from bertbench import interrupt
+from bertbench import interrupt, strength
 from bertbench.errors import UserError
 from bertbench.scores.labelsets import binary_log_loss, micro_f1
 
@@ -87,14 +87,12 @@ def fit_ridge(
     Raises:
         UserError: `penalties` is empty or not positive.
     """
-    _check(penalties)
-    ranked = []
-    for c, ridge in zip(sorted(penalties), _ridges(train, labels, sorted(penalties)), strict=True):
-        interrupt.check()
-        error = float(np.mean((ridge.predict(validation) - validation_labels) ** 2))
-        ranked.append((error, c, ridge))
-    _, c, best = min(ranked, key=lambda row: row[:2])
-    return best, float(c)
+    strength.check(penalties)
+    strengths = sorted(penalties)
+    return strength.best(
+        zip(strengths, _ridges(train, labels, strengths), strict=True),
+        lambda ridge: (-float(np.mean((ridge.predict(validation) - validation_labels) ** 2)),),
+    )
 
 
 def fit_sets(
@@ -122,19 +120,17 @@ def fit_sets(
     Raises:
         UserError: `penalties` is empty or not positive, or no class tells training texts apart.
     """
-    _check(penalties)
+    strength.check(penalties)
     if not np.any(labels.any(0) & ~labels.all(0)):
         raise UserError(
             "every class is that of all training texts or of none: nothing can be learned from them"
         )
-    ranked = []
-    for c in sorted(penalties):
-        model = _one_vs_rest(train, labels, c)
+
+    def judge(model: OneVsRest) -> tuple[float, float]:
         found = model.predict(validation)
-        quality = micro_f1(validation_labels, found), -binary_log_loss(validation_labels, found)
-        ranked.append((*quality, -c, model))
-    *_, negative_c, best = max(ranked, key=lambda row: row[:3])
-    return best, float(-negative_c)
+        return micro_f1(validation_labels, found), -binary_log_loss(validation_labels, found)
+
+    return strength.best(((c, _one_vs_rest(train, labels, c)) for c in sorted(penalties)), judge)
 
 
 def _one_vs_rest(features: Any, labels: np.ndarray, c: float) -> OneVsRest:
@@ -192,11 +188,6 @@ def _dual(features: Any, labels: np.ndarray, penalties: Sequence[float]) -> list
 
 def _dense(matrix: Any) -> np.ndarray:
     return matrix.toarray() if issparse(matrix) else matrix
-
-
-def _check(penalties: Sequence[float]) -> None:
-    if not penalties or min(penalties) <= 0:
-        raise UserError(f"mode.penalties={list(penalties)} must be numbers above 0, at least one")
 
 
 def _save(numbers: dict[str, np.ndarray], file: Path) -> None:

@@ -14,11 +14,17 @@ import torch
 import toy
 from hydra import compose, initialize_config_dir
 
+import bertbench
 from bertbench import config
 from bertbench import tokenizer as tokenizers
 from bertbench.models import families
 from bertbench.runtime import Compute
+from bertbench.setting import Setting
+from bertbench.store import Store
 
+SHARED = Path(os.environ.get("BERTBENCH_DATA", "../shared/data")).absolute()  # may be absent
+WEIGHTS = Path(bertbench.__file__).parent / "weights"
+PACKAGED = {"wordpiece": "bert_tiny", "byte_bpe": "roberta_tiny", "unigram": "albert_tiny"}
 SHAPE = families.Shape(depth=2, width=32, heads=2, intermediate=64, positions=64)
 # A run of the toy task that takes about a second.
 SMALL = [
@@ -70,6 +76,49 @@ def tokenizer():
 def vocabulary(tokenizer):
     """What the rooms below the tokenizer know of it."""
     return tokenizers.vocabulary(tokenizer)
+
+
+@pytest.fixture(scope="session")
+def packaged():
+    """The tokenizers of the package's encoders, one of each kind."""
+    return {kind: tokenizers.load(WEIGHTS / name) for kind, name in PACKAGED.items()}
+
+
+@pytest.fixture(scope="session")
+def make_setting(tmp_path_factory, checkpoint_folder, compute):
+    """Return a function from changed fields to a setting; its store is empty."""
+
+    def make(**changed):
+        fields = {
+            "checkpoint": checkpoint_folder,
+            "checkpoint_key": "toy",
+            "max_length": 32,
+            "long_text": "head",
+            "metric": "accuracy",
+            "seed": 0,
+            "store": Store(tmp_path_factory.mktemp("store")),
+            "compute": compute,
+            "log": lambda values, step: None,
+        }
+        return Setting(**fields | changed)
+
+    return make
+
+
+class Killed(Exception):  # noqa: N818 - a stand-in for no error at all
+    """Stands for the end of the process: nothing after it runs."""
+
+
+class KillAt:
+    """A log that ends the process at its n-th call."""
+
+    def __init__(self, call):
+        self.left = call
+
+    def __call__(self, values, step):
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
 
 
 @pytest.fixture

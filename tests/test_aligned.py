@@ -1,16 +1,13 @@
 """Each word of a sentence has one token that stands for it, in order and inside itself, or is cut off."""
 
 import itertools
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import toy_kinds
+from conftest import PACKAGED, SHARED
 
-import bertbench
-from bertbench import tokenizer as tokenizers
 from bertbench.data.aligned import Alignment, by_word, cut, lengths
 from bertbench.data.encoding import LONG_TEXT
 from bertbench.data.formats.opening import open_records
@@ -19,10 +16,7 @@ from bertbench.linear import Linear
 from bertbench.models.tagger import FittedTagger
 from bertbench.probing.words import FittedWords, WordReader
 
-SHARED = Path(os.environ.get("BERTBENCH_DATA", "../shared/data")).absolute()
-WEIGHTS = Path(bertbench.__file__).parent / "weights"
-KINDS = {"wordpiece": "bert_tiny", "byte_bpe": "roberta_tiny", "unigram": "albert_tiny"}
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", PACKAGED)
 every_rule = pytest.mark.parametrize("long_text", LONG_TEXT)
 NASTY = [
     ["Hello", "🙂", "world", "👩\u200d💻", "🇩🇪", "🙂🙂🙂"],
@@ -41,12 +35,6 @@ NASTY = [
     ["", "a", "", ""],
     [],
 ]
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """The tokenizers of the packaged encoders, one of each kind."""
-    return {kind: tokenizers.load(WEIGHTS / name) for kind, name in KINDS.items()}
 
 
 def alignment(tokenizer, max_length=128, long_text="window"):
@@ -91,30 +79,30 @@ def check_sentence(tokenizer, words, sentence, *, room):
 
 @every_kind
 @pytest.mark.parametrize("max_length", [16, 128])
-def test_every_nasty_word_has_one_first_token_inside_itself(kind, max_length, trained):
-    rule = alignment(trained[kind], max_length)
+def test_every_nasty_word_has_one_first_token_inside_itself(kind, max_length, packaged):
+    rule = alignment(packaged[kind], max_length)
     for words, sentence in zip(NASTY, rule.encode(NASTY), strict=True):
-        check_sentence(trained[kind], words, sentence, room=max_length - 2)
+        check_sentence(packaged[kind], words, sentence, room=max_length - 2)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets are not beside the project")
 @every_kind
 @pytest.mark.parametrize("name", ["wnut17", "ud_atis"])
-def test_every_word_of_real_sentences_has_one_first_token_inside_itself(name, kind, trained):
-    rule = alignment(trained[kind])
+def test_every_word_of_real_sentences_has_one_first_token_inside_itself(name, kind, packaged):
+    rule = alignment(packaged[kind])
     files = [path for path in sorted((SHARED / name).iterdir()) if path.name != "LICENSE.txt"]
     sentences = [
         row.cells["tokens"] for path in files for row in open_records(path, key="task.train").rows
     ]
     assert len(sentences) == {"wnut17": 5690, "ud_atis": 5432}[name]
     for words, sentence in zip(sentences, rule.encode(sentences), strict=True):
-        check_sentence(trained[kind], words, sentence, room=126)
+        check_sentence(packaged[kind], words, sentence, room=126)
 
 
-def test_a_blank_alone_does_not_stand_for_the_word_behind_it(trained):
+def test_a_blank_alone_does_not_stand_for_the_word_behind_it(packaged):
     """ "▁" and "Ġ" are tokens of their own before what is rare."""
     for kind, blank in (("unigram", "▁"), ("byte_bpe", "Ġ")):
-        tokenizer = trained[kind]
+        tokenizer = packaged[kind]
         [sentence] = alignment(tokenizer).encode([["the", "🙂"]])
         tokens = tokenizer.convert_ids_to_tokens(sentence.pieces[0].ids)
         assert tokens[2] == blank
@@ -143,9 +131,9 @@ def test_a_word_without_tokens_is_unknown():
 @every_kind
 @every_rule
 @pytest.mark.parametrize("max_length", [8, 13, 40])
-def test_no_piece_is_too_long_and_each_has_words_in_order(kind, long_text, max_length, trained):
+def test_no_piece_is_too_long_and_each_has_words_in_order(kind, long_text, max_length, packaged):
     sentences = [["goal"] * n for n in range(1, 40, 6)] + [words for words in NASTY if words]
-    for sentence in alignment(trained[kind], max_length, long_text).encode(sentences):
+    for sentence in alignment(packaged[kind], max_length, long_text).encode(sentences):
         seen = [word for piece in sentence.pieces for word in piece.words]
         assert seen == sorted(set(seen))
         assert seen

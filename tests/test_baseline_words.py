@@ -1,15 +1,12 @@
 """The tagger of words: learns what words look like and stand beside, and nothing that is not there."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from conftest import SHARED
 
 from bertbench.baselines.words import WordTagger, accuracy, shape
 from bertbench.errors import UserError
 
-SHARED = Path(os.environ.get("BERTBENCH_DATA", "../shared/data")).absolute()
 DETERMINER, NOUN, VERB, ADVERB = range(4)
 CLASSES = 4
 

@@ -2,12 +2,11 @@
 
 import json
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import SHARED
 from scipy import sparse
 from sklearn import linear_model
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -25,7 +24,6 @@ from bertbench.regressions import OneVsRest, Ridge, fit_ridge, fit_sets
 from bertbench.scores.answers import token_f1
 from bertbench.types import Answer
 
-SHARED = Path(os.environ.get("BERTBENCH_DATA", "../shared/data")).absolute()
 PATTERN: dict[str, Any] = {"token_pattern": r"\w+"}  # words of one letter are words
 KINDS = [np.asarray, sparse.csr_matrix, sparse.csr_array]
 

@@ -4,24 +4,22 @@ import csv
 import gzip
 import io
 import json
-import os
 import subprocess
 import sys
 from encodings.aliases import aliases
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from conftest import SHARED
 from pyarrow import parquet
 
 from bertbench.data import reading
 from bertbench.data.formats.opening import FORMATS, column_error, open_records
 from bertbench.errors import UserError
 
-DATA = Path(os.environ.get("BERTBENCH_DATA", "../shared/data")).absolute()
-beside = pytest.mark.skipif(not DATA.is_dir(), reason="the data sets are not beside the project")
+beside = pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets are not beside the project")
 NASTY = [*'ab"",;|\t\n\r é1=#\'\\🎉\ufeff\u2028\x85\u3000', '""', "\r\n", "👩\u200d💻", "", " "]
 
 
@@ -540,7 +538,7 @@ def test_a_file_at_the_limit_is_read_and_beyond_it_is_not(ending, tmp_path, monk
     ],
 )
 def test_data_sets_have_their_rows(path, rows, columns):
-    table = opened(DATA / path, header=False if "sst2" in path else None)
+    table = opened(SHARED / path, header=False if "sst2" in path else None)
     assert len(table.rows) == rows
     assert columns in (None, table.columns)
 
@@ -549,7 +547,7 @@ def test_data_sets_have_their_rows(path, rows, columns):
 def test_words_and_tags_of_the_data_sets_are_as_many():
     files = ["wnut17/wnut17train.conll", "wnut17/emerging.test.annotated"]
     for path, kinds in zip([*files, "ud_atis/en_atis-ud-dev.conllu"], (13, 13, None), strict=True):
-        table = opened(DATA / path)
+        table = opened(SHARED / path)
         for row in table.rows:
             assert (
                 len({len(value) for value in row.cells.values() if isinstance(value, list)}) == 1
@@ -562,7 +560,7 @@ def test_words_and_tags_of_the_data_sets_are_as_many():
 
 @beside
 def test_quotes_of_mrpc_are_characters():
-    table = opened(DATA / "mrpc/msr-para-train.tsv")
+    table = opened(SHARED / "mrpc/msr-para-train.tsv")
     assert table.rows[0].cells["#1 String"].count('"') == 2
     assert {row.cells["Quality"] for row in table.rows} == {"0", "1"}
     assert [row.place for row in table.rows] == list(range(2, 3578))

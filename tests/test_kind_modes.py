@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import toy_kinds
-from conftest import SHAPE
+from conftest import SHAPE, KillAt, Killed
 
 from bertbench import kinds, learners, predictors
 from bertbench import progress as progress_room
@@ -32,8 +32,6 @@ from bertbench.probing.spans import FittedSpans, SpanReader
 from bertbench.probing.texts import FittedFrozen
 from bertbench.probing.words import FittedWords, WordReader
 from bertbench.progress import Checkpoints
-from bertbench.setting import Setting
-from bertbench.store import Store
 from bertbench.types import Guess
 
 OPTIM = {
@@ -76,33 +74,23 @@ every_task = pytest.mark.parametrize("task", sorted(DATA))
 
 
 @pytest.fixture(scope="module")
-def make_setting(tmp_path_factory, checkpoint_folder, compute):
+def setting_of(make_setting):
     """Return a function from a task and changed fields to a setting; its store is empty."""
 
     def make(data, **changed):
-        fields = {
-            "checkpoint": checkpoint_folder,
-            "checkpoint_key": "toy",
-            "max_length": 64,
-            "long_text": "window",
-            "metric": METRICS[data.kind],
-            "seed": 0,
-            "store": Store(tmp_path_factory.mktemp("store")),
-            "compute": compute,
-            "log": lambda values, step: None,
-        }
-        return Setting(**fields | changed)
+        fields = {"max_length": 64, "long_text": "window", "metric": METRICS[data.kind]}
+        return make_setting(**fields | changed)
 
     return make
 
 
 @pytest.fixture(scope="module")
-def outcome(make_setting):
+def outcome(setting_of):
     """Return a function from a mode and a task to what it came to, fitted once."""
 
     @functools.cache
     def fit(mode, task):
-        return MODES[mode]().fit(DATA[task], make_setting(DATA[task]))
+        return MODES[mode]().fit(DATA[task], setting_of(DATA[task]))
 
     return fit
 
@@ -206,12 +194,12 @@ TRIES = 6
 
 @every_task
 @every_mode
-def test_permuted_labels_score_chance(mode, task, make_setting):
+def test_permuted_labels_score_chance(mode, task, setting_of):
     """Over permutations: in one of them one topic may be taken for another, in all its texts."""
     data = DATA[task]
     if (mode, data.kind) == ("tfidf", "span"):
         pytest.skip("it counts words and learns nothing of labels")
-    setting = make_setting(data)
+    setting = setting_of(data)
     more = {"epochs": 4} if mode == "full" else {}
     scores = []
     for seed in range(TRIES):
@@ -225,20 +213,20 @@ def test_permuted_labels_score_chance(mode, task, make_setting):
 
 @every_task
 @every_mode
-def test_test_labels_decide_nothing(mode, task, outcome, make_setting):
+def test_test_labels_decide_nothing(mode, task, outcome, setting_of):
     data = DATA[task]
     labels = data.test.labels[::-1]
     if data.kind == "token":
         labels = [np.zeros_like(row) for row in data.test.labels]
     other = data._replace(test=data.test._replace(labels=labels))
-    found = MODES[mode]().fit(other, make_setting(data))
+    found = MODES[mode]().fit(other, setting_of(data))
     same(found.test, outcome(mode, task).test, 0)
 
 
 @pytest.mark.parametrize(
     ("task", "reader", "reads"), [("token", WordReader, "read"), ("span", SpanReader, "states")]
 )
-def test_states_are_computed_once_and_kept(task, reader, reads, make_setting, monkeypatch):
+def test_states_are_computed_once_and_kept(task, reader, reads, setting_of, monkeypatch):
     """For another seed too, which trains another probe on the same states."""
     data, calls, compute = DATA[task], [], getattr(reader, reads)
 
@@ -247,7 +235,7 @@ def test_states_are_computed_once_and_kept(task, reader, reads, make_setting, mo
         return compute(self, texts)
 
     monkeypatch.setattr(reader, reads, counted)
-    setting = make_setting(data)
+    setting = setting_of(data)
     first = MODES["frozen"]().fit(data, setting)
     assert sorted(calls) == sorted(toy_kinds.SIZES.values())
     same(MODES["frozen"]().fit(data, setting).test, first.test, 0)
@@ -260,37 +248,21 @@ def test_states_are_computed_once_and_kept(task, reader, reads, make_setting, mo
 # Going on
 
 
-class Killed(Exception):  # noqa: N818 - a stand-in for no error at all
-    """Stands for the end of the process: nothing after it runs."""
-
-
-class KillAt:
-    """A log that ends the process at its n-th call."""
-
-    def __init__(self, call):
-        self.left = call
-
-    def __call__(self, values, step):
-        self.left -= 1
-        if self.left == 0:
-            raise Killed
-
-
 @pytest.mark.parametrize("call", sorted(random.Random(0).sample(range(2, 12), 3)))
 @pytest.mark.parametrize("task", ["token", "span", "unanswered", "regression"])
-def test_fine_tuning_resumed_equals_straight(task, call, make_setting, tmp_path, monkeypatch):
+def test_fine_tuning_resumed_equals_straight(task, call, setting_of, tmp_path, monkeypatch):
     """Weights, thresholds and predictions, whether it was killed before or after the best epoch."""
     monkeypatch.setattr(progress_room, "SHARE", 1e9)  # save after each step, whatever it costs
     data = toy_kinds.span(unanswered=True) if task == "unanswered" else DATA[task]
     mode = MODES["full"](epochs=8)
     lines = []
-    straight = mode.fit(data, make_setting(data, log=lambda values, step: lines.append(step)))
+    straight = mode.fit(data, setting_of(data, log=lambda values, step: lines.append(step)))
     assert len(lines) >= 11
     place = Checkpoints(tmp_path, 0)
     with pytest.raises(Killed):
-        mode.fit(data, make_setting(data, log=KillAt(call), checkpoints=place))
+        mode.fit(data, setting_of(data, log=KillAt(call), checkpoints=place))
     assert list(tmp_path.rglob(f"*{progress_room.SUFFIX}"))
-    resumed = mode.fit(data, make_setting(data, checkpoints=place))
+    resumed = mode.fit(data, setting_of(data, checkpoints=place))
     same(resumed.validation, straight.validation, 0)
     same(resumed.test, straight.test, 0)
     weights = resumed.fitted.module.state_dict()
@@ -301,23 +273,23 @@ def test_fine_tuning_resumed_equals_straight(task, call, make_setting, tmp_path,
     assert resumed.stats | {timed: 0} == straight.stats | {timed: 0}
 
 
-def test_frozen_answers_resumed_equal_straight(make_setting, tmp_path, monkeypatch):
+def test_frozen_answers_resumed_equal_straight(setting_of, tmp_path, monkeypatch):
     monkeypatch.setattr(progress_room, "SHARE", 1e9)
     data, mode = DATA["span"], MODES["frozen"]()
-    straight = mode.fit(data, make_setting(data))
+    straight = mode.fit(data, setting_of(data))
     place = Checkpoints(tmp_path, 0)
     with pytest.raises(Killed):
-        mode.fit(data, make_setting(data, log=KillAt(20), checkpoints=place))
-    same(mode.fit(data, make_setting(data, checkpoints=place)).test, straight.test, 0)
+        mode.fit(data, setting_of(data, log=KillAt(20), checkpoints=place))
+    same(mode.fit(data, setting_of(data, checkpoints=place)).test, straight.test, 0)
 
 
 # Training
 
 
 @pytest.mark.parametrize("task", sorted(DATA))
-def test_the_loss_falls_on_a_constant_batch(task, make_setting):
+def test_the_loss_falls_on_a_constant_batch(task, setting_of):
     data = DATA[task]
-    learner = learners.begin(data, make_setting(data), pooling="mean", layer=-1, dropout=0.0)
+    learner = learners.begin(data, setting_of(data), pooling="mean", layer=-1, dropout=0.0)
     labels = data.train.labels[:16]
     batch, _ = learner.batch(learner.encode(data.train.texts[:16]), labels)
     optimizer = adamw(learner.module, Recipe(**OPTIM))
@@ -329,12 +301,12 @@ def test_the_loss_falls_on_a_constant_batch(task, make_setting):
 
 
 @every_mode
-def test_numbers_are_predicted_in_the_units_of_the_labels(mode, outcome, make_setting):
+def test_numbers_are_predicted_in_the_units_of_the_labels(mode, outcome, setting_of):
     """Of labels that are shifted and scaled, predictions are shifted and scaled likewise."""
     data = DATA["regression"]
     splits = [split._replace(labels=split.labels * 16 + 256) for split in data[2:5]]
     other = data._replace(train=splits[0], validation=splits[1], test=splits[2])
-    found, plain = MODES[mode]().fit(other, make_setting(data)), outcome(mode, "regression")
+    found, plain = MODES[mode]().fit(other, setting_of(data)), outcome(mode, "regression")
     np.testing.assert_allclose(found.test, plain.test * 16 + 256, rtol=0, atol=1e-6)
     assert abs(found.test.mean() - splits[2].labels.mean()) < 2
 
@@ -397,10 +369,10 @@ def test_cosines_that_are_all_alike_give_the_mean():
 
 @every_mode
 def test_no_answer_is_said_where_validation_says_so_and_the_threshold_is_kept(
-    mode, make_setting, compute, tmp_path
+    mode, setting_of, compute, tmp_path
 ):
     data = toy_kinds.span(unanswered=True)
-    found = MODES[mode]().fit(data, make_setting(data))
+    found = MODES[mode]().fit(data, setting_of(data))
     right = np.array([not labels for labels in data.test.labels])
     said = np.array([not guess.text for guess in found.test])
     assert (said == right).mean() > 0.05 + (~right).mean()  # of those who always give one
@@ -417,35 +389,35 @@ def test_no_answer_is_said_where_validation_says_so_and_the_threshold_is_kept(
 
 @every_mode
 def test_where_every_training_question_has_an_answer_one_is_always_given(
-    mode, make_setting, outcome
+    mode, setting_of, outcome
 ):
     other = toy_kinds.span(unanswered=True)
     assert all(guess.text for guess in outcome(mode, "span").test)
     data = DATA["span"]._replace(validation=other.validation)
-    found = MODES[mode]().fit(data, make_setting(data))
+    found = MODES[mode]().fit(data, setting_of(data))
     assert all(guess.text == guess.best != "" for guess in found.validation)
 
 
 @pytest.mark.parametrize("mode", ["frozen", "full"])
-def test_a_context_without_tokens_has_no_answer(mode, make_setting, compute):
+def test_a_context_without_tokens_has_no_answer(mode, setting_of, compute):
     """Control characters alone: the normaliser drops them all."""
     data = toy_kinds.span(unanswered=True)
     texts = [("What was new?", ""), *data.validation.texts[1:]]
     labels = [[], *data.validation.labels[1:]]
     data = data._replace(validation=data.validation._replace(texts=texts, labels=labels))
-    found = MODES[mode]().fit(data, make_setting(data))
+    found = MODES[mode]().fit(data, setting_of(data))
     assert found.validation[0][:3] == ("", "", NEVER)
     assert np.isfinite(found.fitted.threshold)
 
 
-def test_an_answer_as_long_as_those_of_training_can_be_given(make_setting):
+def test_an_answer_as_long_as_those_of_training_can_be_given(setting_of):
     """Beyond the 30 tokens of SQuAD's script, where one training answer in a hundred is longer."""
     data = DATA["span"]
-    learner = learners.begin(data, make_setting(data), pooling="mean", layer=-1, dropout=0.0)
+    learner = learners.begin(data, setting_of(data), pooling="mean", layer=-1, dropout=0.0)
     assert learner.longest == 30
     long = [[row[0]._replace(text="goal " * 45)] for row in data.train.labels]
     changed = data._replace(train=data.train._replace(labels=long))
-    learner = learners.begin(changed, make_setting(data), pooling="mean", layer=-1, dropout=0.0)
+    learner = learners.begin(changed, setting_of(data), pooling="mean", layer=-1, dropout=0.0)
     assert learner.longest == 45
 
 
@@ -475,10 +447,10 @@ def folders(tmp_path_factory, vocabulary, tokenizer):
 @pytest.mark.parametrize("task", ["pairs", "ranking", "token", "span"])
 @pytest.mark.parametrize("mode", ["frozen", "full"])
 def test_other_families_measure_what_they_keep(
-    mode, task, family, folders, make_setting, compute, tmp_path
+    mode, task, family, folders, setting_of, compute, tmp_path
 ):
     more = {"epochs": 2} if mode == "full" else {"span": SPAN | {"epochs": 2}}
-    setting = make_setting(DATA[task], checkpoint=folders[family])
+    setting = setting_of(DATA[task], checkpoint=folders[family])
     found = MODES[mode](**more).fit(DATA[task], setting)
     found.fitted.save(tmp_path)
     texts = DATA[task].test.texts
@@ -517,6 +489,6 @@ def test_frozen_refuses_what_trains_nothing(wrong):
 
 @pytest.mark.parametrize("penalties", [[], [0], [-1.0]])
 @pytest.mark.parametrize("task", ["multilabel", "regression", "ranking", "token"])
-def test_penalties_of_which_none_can_be_chosen_are_refused(task, penalties, make_setting):
+def test_penalties_of_which_none_can_be_chosen_are_refused(task, penalties, setting_of):
     with pytest.raises(UserError, match=r"mode\.penalties="):
-        MODES["frozen"](penalties=penalties).fit(DATA[task], make_setting(DATA[task]))
+        MODES["frozen"](penalties=penalties).fit(DATA[task], setting_of(DATA[task]))

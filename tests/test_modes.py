@@ -25,8 +25,6 @@ from bertbench.modes.frozen import Frozen
 from bertbench.modes.full import Full
 from bertbench.modes.tfidf import Tfidf
 from bertbench.probing.texts import FittedFrozen, Reader
-from bertbench.setting import Setting
-from bertbench.store import Store
 
 OPTIM = {
     "lr": 2e-3, "betas": [0.9, 0.999], "eps": 1e-6, "weight_decay": 0.01, "warmup": 0.1, "clip": 1.0,
@@ -62,27 +60,6 @@ every_mode = pytest.mark.parametrize("name", sorted(MODES))
 def data():
     """The toy task with a test split of 300, so that a share has few points of noise."""
     return toy.task()._replace(test=toy.split("test", 100))
-
-
-@pytest.fixture(scope="module")
-def make_setting(tmp_path_factory, checkpoint_folder, compute):
-    """Return a function from changed fields to a setting; its store is empty."""
-
-    def make(**changed):
-        fields = {
-            "checkpoint": checkpoint_folder,
-            "checkpoint_key": "toy",
-            "max_length": 32,
-            "long_text": "head",
-            "metric": "accuracy",
-            "seed": 0,
-            "store": Store(tmp_path_factory.mktemp("store")),
-            "compute": compute,
-            "log": lambda values, step: None,
-        }
-        return Setting(**fields | changed)
-
-    return make
 
 
 @pytest.fixture(scope="module")

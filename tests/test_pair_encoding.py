@@ -1,20 +1,18 @@
 """Pairs to windows: the tokenizer's own where they fit, the longer gives way, windows lose nothing."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 import toy_kinds
+from conftest import WEIGHTS
 from tokenizers import processors
 from transformers import BertweetTokenizer, PreTrainedTokenizerFast
 
-import bertbench
 from bertbench import tokenizer as tokenizers
 from bertbench.data.encoding import LONG_TEXT, Encoding, shares, template
 from bertbench.data.encoding import window as in_pieces
 
-WEIGHTS = Path(bertbench.__file__).parent / "weights"
 KINDS = ("wordpiece", "byte_bpe", "unigram", "double", "slow")
 every_kind = pytest.mark.parametrize("kind", KINDS)
 PAIRS = [
@@ -27,10 +25,9 @@ PAIRS = [
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, packaged):
     """One of each kind; one with RoBERTa's double separator; one without a fast implementation."""
-    folders = {"wordpiece": "bert_tiny", "byte_bpe": "roberta_tiny", "unigram": "albert_tiny"}
-    found = {kind: tokenizers.load(WEIGHTS / name) for kind, name in folders.items()}
+    found = dict(packaged)
     double = tokenizers.load(WEIGHTS / "roberta_tiny").backend_tokenizer
     sep, cls = (("</s>", double.token_to_id("</s>")), ("<s>", double.token_to_id("<s>")))
     double.post_processor = processors.RobertaProcessing(sep, cls)

@@ -2,16 +2,13 @@
 
 import functools
 import itertools
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import toy_kinds
+from conftest import PACKAGED, SHARED
 
-import bertbench
-from bertbench import tokenizer as tokenizers
 from bertbench.data.formats.opening import open_records
 from bertbench.data.passages import LONGEST, Reading, covered, decode, lengths, targets, trimmed
 from bertbench.errors import UserError
@@ -20,19 +17,10 @@ from bertbench.models.reader import NEVER, guesses
 from bertbench.scores.answers import exact_match, token_f1
 from bertbench.types import Answer
 
-SHARED = Path(os.environ.get("BERTBENCH_DATA", "../shared/data")).absolute()
-WEIGHTS = Path(bertbench.__file__).parent / "weights"
-KINDS = {"wordpiece": "bert_tiny", "byte_bpe": "roberta_tiny", "unigram": "albert_tiny"}
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", PACKAGED)
 RULES = ("head", "head_tail", "window")
 # Questions of PolicyQA whose answer begins or ends within a token: most lack their last letter.
 WITHIN = {"wordpiece": 55, "byte_bpe": 66, "unigram": 60}
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """The tokenizers of the packaged encoders, one of each kind."""
-    return {kind: tokenizers.load(WEIGHTS / name) for kind, name in KINDS.items()}
 
 
 def reading(tokenizer, max_length=64, long_text="window"):
@@ -60,10 +48,10 @@ def policies():
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets are not beside the project")
 @pytest.mark.parametrize("max_length", [128, 256])
 @every_kind
-def test_every_answer_of_policyqa_comes_back(kind, max_length, trained):
+def test_every_answer_of_policyqa_comes_back(kind, max_length, packaged):
     items = policies()
     assert len(items) == 3809
-    tokenizer = trained[kind]
+    tokenizer = packaged[kind]
     encoded = reading(tokenizer, max_length).encode([text for text, _ in items])
     other = lost = 0
     for asked, (_, answers) in zip(encoded, items, strict=True):
@@ -95,9 +83,9 @@ def test_every_answer_of_policyqa_comes_back(kind, max_length, trained):
 @every_kind
 @pytest.mark.parametrize("max_length", [32, 45, 128])
 @pytest.mark.parametrize("length", [0, 1, 20, 21, 50, 200])
-def test_windows_overlap_by_half_and_lose_nothing(kind, max_length, length, trained):
+def test_windows_overlap_by_half_and_lose_nothing(kind, max_length, length, packaged):
     context = " ".join(f"goal{i % 7}" for i in range(length))
-    [asked] = reading(trained[kind], max_length).encode([("What was new?", context)])
+    [asked] = reading(packaged[kind], max_length).encode([("What was new?", context)])
     views = asked.views
     room = max_length - views[0].begin - 1
     assert views[0].tokens.start == 0
@@ -113,10 +101,10 @@ def test_windows_overlap_by_half_and_lose_nothing(kind, max_length, length, trai
 
 
 @every_kind
-def test_head_is_the_first_window_and_head_tail_the_first_and_the_last(kind, trained):
+def test_head_is_the_first_window_and_head_tail_the_first_and_the_last(kind, packaged):
     texts = [("What was new?", "the goal was new. " * 40), ("What?", "nothing")]
     window, head, both = (
-        reading(trained[kind], 48, rule).encode(texts) for rule in ("window", "head", "head_tail")
+        reading(packaged[kind], 48, rule).encode(texts) for rule in ("window", "head", "head_tail")
     )
     for one, first, two in zip(window, head, both, strict=True):
         assert first.views == one.views[:1]
@@ -124,9 +112,9 @@ def test_head_is_the_first_window_and_head_tail_the_first_and_the_last(kind, tra
 
 
 @every_kind
-def test_the_encoding_of_a_question_that_fits_is_the_tokenizers_own(kind, trained):
+def test_the_encoding_of_a_question_that_fits_is_the_tokenizers_own(kind, packaged):
     tokenizer, pair = (
-        trained[kind],
+        packaged[kind],
         ("Who said so?", "The bank said, on Monday, the loan was new."),
     )
     [asked] = reading(tokenizer, 128).encode([pair])
@@ -152,52 +140,52 @@ def test_the_encoding_of_a_question_that_fits_is_the_tokenizers_own(kind, traine
         ("tab\tand\u00a0blank", "and"),
     ],
 )
-def test_answers_come_back_from_odd_texts(kind, context, answer, trained):
-    [asked] = reading(trained[kind]).encode([("What?", context)])
+def test_answers_come_back_from_odd_texts(kind, context, answer, packaged):
+    [asked] = reading(packaged[kind]).encode([("What?", context)])
     [found] = read_back(asked, [Answer(context.index(answer), answer)])
     assert answer in found
     assert exact_match(found.strip("\u00ad"), [answer])  # a token may have a mark more
 
 
 @every_kind
-def test_white_space_around_an_answer_does_not_count(kind, trained):
+def test_white_space_around_an_answer_does_not_count(kind, packaged):
     context = "So the goal was new."
-    [asked] = reading(trained[kind]).encode([("What?", context)])
+    [asked] = reading(packaged[kind]).encode([("What?", context)])
     assert read_back(asked, [Answer(2, " the goal ")]) == ["the goal"]
 
 
-def test_an_answer_within_a_token_is_the_token(trained):
+def test_an_answer_within_a_token_is_the_token(packaged):
     context = "What of this information there is"
-    [asked] = reading(trained["wordpiece"]).encode([("What?", context)])
+    [asked] = reading(packaged["wordpiece"]).encode([("What?", context)])
     start = context.index("information")
     assert read_back(asked, [Answer(start + 2, "formatio")]) == ["information"]
 
 
 @every_kind
-def test_the_first_answer_that_a_window_holds_is_its_target(kind, trained):
+def test_the_first_answer_that_a_window_holds_is_its_target(kind, packaged):
     """Another answer is none the worse where the first stands in another window."""
     filler = "the song was new " * 30
     context = f"{filler}goal {filler}bank {filler}"
     answers = [Answer(context.index(word), word) for word in ("bank", "goal")]
-    [asked] = reading(trained[kind], 64).encode([("What?", context)])
+    [asked] = reading(packaged[kind], 64).encode([("What?", context)])
     assert set(read_back(asked, answers[:1])) == {"bank"}
     assert set(read_back(asked, answers)) == {"bank", "goal"}
     near = [Answer(context.index("song"), "song"), Answer(0, "the song")]
     assert read_back(asked, near)[0] == "song"
 
 
-def test_no_answer_and_half_an_answer_are_the_first_token(trained):
+def test_no_answer_and_half_an_answer_are_the_first_token(packaged):
     context = "goal " * 100
-    encoded = reading(trained["wordpiece"], 32).encode([("What?", context)] * 2)
+    encoded = reading(packaged["wordpiece"], 32).encode([("What?", context)] * 2)
     places = targets(encoded, [[], [Answer(0, context.strip())]])
     assert (places == 0).all()
     assert places.shape == (sum(len(one.views) for one in encoded), 2)
 
 
 @every_kind
-def test_no_answer_begins_or_ends_at_white_space(kind, trained):
+def test_no_answer_begins_or_ends_at_white_space(kind, packaged):
     context = "The goal \n\n \t was   new"
-    rule = reading(trained[kind])
+    rule = reading(packaged[kind])
     [asked] = encoded = rule.encode([("What?", context)])
     views = rule.collate(encoded)
     places = np.flatnonzero(views.inside[0].numpy())[1:]
@@ -205,8 +193,8 @@ def test_no_answer_begins_or_ends_at_white_space(kind, trained):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_question_longer_than_a_window_leaves_room(rule, trained):
-    tokenizer = trained["wordpiece"]
+def test_a_question_longer_than_a_window_leaves_room(rule, packaged):
+    tokenizer = packaged["wordpiece"]
     texts = [("goal " * 500, "the bank " * 100), ("goal " * 500, "\x07"), ("\x07", "the bank")]
     encoded = reading(tokenizer, 32, rule).encode(texts)
     assert lengths(encoded) == [32, 3 + 21, 3 + 2]
@@ -222,8 +210,8 @@ def test_spans_are_trimmed_of_white_space_alone():
     ]  # fmt: skip
 
 
-def test_the_longest_answer_is_thirty_tokens_or_that_of_training(trained):
-    rule = reading(trained["wordpiece"])
+def test_the_longest_answer_is_thirty_tokens_or_that_of_training(packaged):
+    rule = reading(packaged["wordpiece"])
     short, long = [Answer(0, "the goal")], [Answer(0, "goal " * 70)]
     assert rule.longest([short, [], short]) == LONGEST == 30
     assert rule.longest([]) == rule.longest([[]]) == LONGEST

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import toy
-from conftest import SHAPE
+from conftest import SHAPE, KillAt, Killed
 
 from bertbench import interrupt
 from bertbench import progress as room
@@ -27,10 +27,6 @@ RECIPE = Recipe(lr=1e-3, betas=[0.9, 0.98], eps=1e-6, weight_decay=0.01, warmup=
 STEPS = 12
 POINTS = sorted(random.Random(0).sample(range(1, STEPS), 5))
 FAMILIES = {"albert": {"embedding": 16}, "bert": {}, "roberta": {}}
-
-
-class Killed(Exception):  # noqa: N818 - a stand-in for no error at all
-    """Stands for the end of the process: nothing after it runs."""
 
 
 class StopAt:
@@ -127,18 +123,6 @@ def setting_of(folder, checkpoint_folder, compute, log, every=0):
     )  # fmt: skip
 
 
-class Interrupts:
-    """Ends the process at the n-th call of the log."""
-
-    def __init__(self, call):
-        self.left = call
-
-    def __call__(self, values, step):
-        self.left -= 1
-        if self.left == 0:
-            raise Killed
-
-
 @pytest.mark.parametrize("call", sorted(random.Random(1).sample(range(1, 16), 5)))
 def test_fine_tuning_resumed_equals_straight(call, checkpoint_folder, compute, tmp_path):
     """Whichever try of the grid, before or after the best epoch."""
@@ -147,7 +131,7 @@ def test_fine_tuning_resumed_equals_straight(call, checkpoint_folder, compute, t
     straight = fine_tune(setting_of(tmp_path / "a", checkpoint_folder, compute, log, every=None))
     assert len(lines) >= 16
     with pytest.raises(Killed):
-        fine_tune(setting_of(tmp_path / "b", checkpoint_folder, compute, Interrupts(call)))
+        fine_tune(setting_of(tmp_path / "b", checkpoint_folder, compute, KillAt(call)))
     resumed = fine_tune(setting_of(tmp_path / "b", checkpoint_folder, compute, lambda *_: None))
     np.testing.assert_array_equal(straight.test, resumed.test)
     np.testing.assert_array_equal(straight.validation, resumed.validation)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
+from conftest import SHARED, SMALL
+from conftest import WEIGHTS as SHIPPED
 from safetensors.torch import load_file
 
-import bertbench
 from bertbench.commands import card as card_command
 from bertbench.commands import pretrain as pretrain_command
 from bertbench.errors import UserError
@@ -32,10 +32,7 @@ from bertbench.store import Store
 OVERRIDES = [*SMALL, "model=roberta", "model.tokenizer.vocab_size=300", "tracking=none"]
 OVERRIDES += ["embeddings=cooccurrence", "pretrain.frequencies=true", "runtime.threads=1"]
 ABOUT_TEXT = "Sentences of three topics, made up."
-CORPUS = (
-    Path(os.environ.get("BERTBENCH_DATA", "../shared/data")).absolute() / "corpus/english.jsonl.gz"
-)
-SHIPPED = Path(bertbench.__file__).parent / "weights"
+CORPUS = SHARED / "corpus/english.jsonl.gz"
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from bertbench import strength
 from bertbench.errors import UserError
 from bertbench.linear import Linear, each_linear
 from bertbench.metrics import log_loss
@@ -78,20 +79,19 @@ class WordTagger(NamedTuple):
             UserError: `penalties` is empty or not positive, `min_count` is below 1, no feature is left,
                 or all words are of one class.
         """
-        if not penalties or min(penalties) <= 0:
-            raise UserError(
-                f"mode.penalties={list(penalties)} must be numbers above 0, at least one"
-            )
+        strength.check(penalties)
         features = _vocabulary(train_texts, min_count)
         train, labels = _matrix(train_texts, features), np.concatenate(train_labels)
         validation, true = _matrix(validation_texts, features), np.concatenate(validation_labels)
-        ranked = []
-        for c, linear in each_linear(train, labels, classes=classes, penalties=penalties):
+
+        def judge(linear: Linear) -> tuple[float, float]:
             found = linear.predict(validation)
             value = score(validation_labels, _sentences(found, validation_texts))
-            ranked.append((value, -log_loss(true, found), -c, linear))
-        *_, negative_c, best = max(ranked, key=lambda row: row[:3])
-        return cls(features, best), float(-negative_c)
+            return value, -log_loss(true, found)
+
+        models = each_linear(train, labels, classes=classes, penalties=penalties)
+        linear, c = strength.best(models, judge)
+        return cls(features, linear), c
 
     def predict(self, texts: list[list[str]]) -> list[np.ndarray]:
         """Return class probabilities, one float64 (words of the sentence, C) a sentence."""

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bertbench import predictors
+from bertbench import predictors, strength
 from bertbench.kinds import find, rank
 from bertbench.learners import commonest
-from bertbench.linear import each_linear
+from bertbench.linear import Linear, each_linear
 from bertbench.models.encoder import count_parameters
 from bertbench.models.heads import check_pooling
 from bertbench.optim import Recipe
@@ -90,7 +90,7 @@ class Frozen:
         return Outcome(fitted, linear.predict(validation), linear.predict(test), stats)
 
     def _words(self, data: TaskData, setting: Setting) -> Outcome:
-        predictors.check_penalties(self.penalties)
+        strength.check(self.penalties)
         reader = WordReader(setting.need_checkpoint(), **_reading(setting, self.layer))
 
         def read(texts: list[Any]) -> dict[str, Tensor]:
@@ -104,20 +104,21 @@ class Frozen:
         started = time.perf_counter()
         labels, tag = np.concatenate(data.train.labels)[seen], commonest(data.train)
         counts = [[len(words) for words in split.texts] for split in (data.validation, data.test)]
-        tries = []
-        regressions = each_linear(
+
+        def judge(linear: Linear) -> tuple[float, float]:
+            """Judge by the task's own metric, which may count spans."""
+            found = FittedWords(reader, linear, tag).spread(*others[0], counts[0])
+            return rank(data, setting.metric, found)
+
+        models = each_linear(
             train[seen], labels, classes=len(data.classes), penalties=self.penalties
         )
-        for (
-            penalty,
-            linear,
-        ) in regressions:  # ranked by the task's own metric, which may count spans
-            fitted = FittedWords(reader, linear, tag)
-            found = fitted.spread(*others[0], counts[0])
-            tries.append((*rank(data, setting.metric, found), -penalty, fitted, found))
-        *_, penalty, fitted, validation = max(tries, key=lambda row: row[:3])
-        test = fitted.spread(*others[1], counts[1])
-        stats = {"chosen/C": float(-penalty)}
+        linear, c = strength.best(models, judge)
+        fitted = FittedWords(reader, linear, tag)
+        validation, test = (
+            fitted.spread(*them, count) for them, count in zip(others, counts, strict=True)
+        )
+        stats = {"chosen/C": c}
         stats |= _cost(started, kept, count_parameters(reader.states))
         return Outcome(fitted, validation, test, stats)
 

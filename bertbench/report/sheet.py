@@ -145,14 +145,8 @@ def plain_table(tables: list[Table]) -> str:
 def _table(table: Table) -> list[str]:
     asked = [name for row in table.rows for name in row.record.science["task"]["metrics"]]
     extra = [name for name in dict.fromkeys(asked) if name != table.metric]
-    head = [
-        "row",
-        "seeds",
-        _words(table.metric),
-        f"vs {table.linear}",
-        f"only it / only {table.linear}",
-    ]
-    head += [_words(n) for n in extra]
+    head = ["row", "seeds", _words(table.metric)]
+    head += [f"vs {table.linear}", f"only it / only {table.linear}", *map(_words, extra)]
     head += ["parameters", "pretraining tokens", "pretraining s", "training s", "ms a text"]
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for row in table.rows:

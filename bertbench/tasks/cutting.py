@@ -114,18 +114,15 @@ def cut(
     """
     shares = [1 - SHARE * (parts - 1), *[SHARE] * (parts - 1)]
     if items[0].group is not None:
-        names = [normalise(item.group or "") for item in items]
+        what, names = "groups", [normalise(item.group or "") for item in items]
         chosen = grouped(names, shares, seed=SEED)
     else:
-        whole = split_of(items, kind, kind.classes([item.label for item in items]))
+        classes = kind.classes([item.label for item in items])
+        what = "distinct texts of each class" if classes else "distinct texts"
+        whole = split_of(items, kind, classes)
         chosen = stratified(kind.strata(whole), shares, seed=SEED)
     found = [[items[i] for i in rows] for rows in chosen]
     if not all(found):
-        what = (
-            "distinct texts of each class" if kind.classes([items[0].label]) else "distinct texts"
-        )
-        if items[0].group is not None:
-            what = "groups"
         raise UserError(
             f"{place} has too few {what} to cut {parts - 1} fifths off: add some, or name {way_out}"
         )

@@ -282,7 +282,7 @@ def test_the_default_is_what_the_package_brings():
         values = composed(f"model={model}")
         assert values["weights"]["source"] == f"package:bertbench/weights/{model}_tiny"
         assert (values["weights"]["released"], values["weights"]["train"]) == (True, False)
-    for model in ("roberta",):
+    for model in ("bert", "roberta"):
         values = composed(f"model={model}", "scale=mini")
         assert values["weights"]["source"] == f"package:bertbench/weights/{model}_mini"
 

@@ -25,6 +25,9 @@ STATIC = "bertbench.models.families.static"  # the one architecture without laye
 # What only a training here reads; a ready-made encoder leaves it unread.
 PRETRAINING = ("objective", "masking", "packing", "corpus", "embeddings", "pretrain")
 SHAPE = ("depth", "width", "heads", "intermediate", "positions")
+# Settings of a task that its source reads, or does not.
+OF_SOURCE = {"train", "validation", "test", "kind", "text", "second", "label", "group", "id"}
+OF_SOURCE |= {"format", "header", "encoding", "incomplete"}
 
 
 def check(values: Plain) -> None:
@@ -53,7 +56,10 @@ def check(values: Plain) -> None:
 
 
 def check_read(overrides: Sequence[str], values: Plain) -> None:
-    """Refuse settings of a pretraining where the weights are ready-made because nobody chose others.
+    """Refuse settings that nothing reads.
+
+    Those of files where the task has none; those of a pretraining where the weights are ready-made because
+    nobody chose others.
 
     Args:
         overrides: What the command line said.
@@ -62,6 +68,7 @@ def check_read(overrides: Sequence[str], values: Plain) -> None:
     Raises:
         UserError: Names the first such override.
     """
+    check_task_read(overrides, values["task"])
     weights = values["weights"]
     groups = [group_of(word) for word in overrides]
     if "weights" in groups or weights["train"] or not weights["released"]:
@@ -71,6 +78,25 @@ def check_read(overrides: Sequence[str], values: Plain) -> None:
             raise UserError(
                 f"{word} is a setting of a pretraining, but model={values['model']['name']} has ready-made "
                 "weights: add weights=pretrain to train it, or weights=released to leave the setting unread"
+            )
+
+
+def check_task_read(overrides: Sequence[str], task: Plain) -> None:
+    """Refuse settings of a task that its source does not read: it would train on other data in silence.
+
+    Args:
+        overrides: What the command line said.
+        task: Its resolved config.
+
+    Raises:
+        UserError: Names the first such override.
+    """
+    for word in overrides:
+        group, _, name = word.partition("=")[0].lstrip("+~").partition(".")
+        if group == "task" and name in OF_SOURCE - set(task["source"]):
+            raise UserError(
+                f"{word} is not read by the task {task['name']}, whose data stands elsewhere: add "
+                "task=files to read your own, or leave the setting out"
             )
 
 

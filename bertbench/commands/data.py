@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from bertbench.checks import check_name
+from bertbench.checks import check_name, check_task_read
 from bertbench.config import Plain, build, check_types, composed
 from bertbench.kinds.validate import validate
 from bertbench.models.released import locate
@@ -51,6 +51,7 @@ def _card(overrides: list[str], output: Path) -> int:
     check_types(values, composed(chosen))
     task = values["task"]
     check_name(task["name"], "task.name=")
+    check_task_read(overrides, task)
     data = build(task["source"])._replace(name=task["name"])
     validate(data, f"task {task['name']}")
 

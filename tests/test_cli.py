@@ -141,7 +141,10 @@ def test_bad_input_is_one_sentence_at_once(arguments, words, tmp_path):
     ("arguments", "words"),
     [
         ("model=tfidf task=files", ["task.train=..."]),
-        ("task.train=few.csv", ["task.train=few.csv is not read by the task bbc", "add task=files"]),
+        (
+            "task.train=few.csv",
+            ["task.train=few.csv is not read by the task bbc", "add task=files"],
+        ),
         ("model=tfidf task=files task.train=latin.csv", ["latin.csv, line 2", "3 cells"]),
         ("model=tfidf task=files task.train=few.csv", ["few.csv", "'text'", "task.text"]),
         ("weights=pretrain pretrain.optim.lr=nan", ["pretrain.optim.lr=nan", "a finite number"]),

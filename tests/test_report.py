@@ -135,6 +135,10 @@ def test_a_summary_is_mean_and_sample_deviation(values):
     assert found.seeds == len(values)
 
 
+def test_equal_values_have_no_spread_at_all():
+    assert summarise([0.1 + 0.2] * 3) == (0.1 + 0.2, 0.0, 3)
+
+
 def test_one_seed_has_no_spread():
     assert summarise([0.5]) == (0.5, None, 1)
 
@@ -227,9 +231,10 @@ def test_each_amount_of_training_data_has_its_table_from_small_to_all():
         ({"labels_per_class": 8}, "8 labels a class (60 training texts)"),
         ({"train_size": 100}, "60 training texts"),
         ({"labels_per_class": 2}, "2 labels a class (60 training texts)"),
+        ({"train_share": 0.5}, "0.5 of the training data (60 texts)"),
     ]
     tables = make_tables([run(task=task) for task, _ in sizes for run in (evidence, tfidf)])
-    assert [table.size for table in tables] == [sizes[i][1] for i in (4, 2, 0, 3, 1)]
+    assert [table.size for table in tables] == [sizes[i][1] for i in (4, 2, 0, 3, 5, 1)]
     assert all(len(table.rows) == 2 for table in tables)
     assert all(table.best_encoder.difference is not None for table in tables)
 
@@ -263,6 +268,41 @@ def test_encoders_of_one_name_get_their_settings_too():
     assert {row.label.rpartition(" ")[2] for row in table.rows} == {
         "pretrain.tokens=1000", "pretrain.tokens=2000",
     }  # fmt: skip
+
+
+def test_groups_taken_whole_give_a_range_of_texts():
+    runs = [
+        run(seed=s, texts=60 + s, task={"train_size": 62})
+        for s in range(3)
+        for run in (evidence, tfidf)
+    ]
+    assert only_table(*runs).size == "60 to 62 training texts"
+
+
+def test_settings_that_no_name_tells_are_said_under_the_table():
+    optim = {"optim": {"lr": 3e-4}}
+    runs = [
+        evidence(mode="full", model="bert", settings={"epochs": 10} | optim),
+        evidence(mode="full", model="roberta", settings={"epochs": 10} | optim),
+        evidence(mode="full", model="albert", settings={"epochs": 3} | optim),
+        evidence(mode="frozen", settings={"layer": -1}),
+        tfidf(),
+    ]
+    text = sheet(*runs)
+    assert (
+        "- mode.epochs is 3 in albert tiny pretrain mlm/static · full; in the other rows of this mode 10.\n"
+        in text
+    )
+    assert text.count("in the other rows of this mode") == 1
+    assert "- Learning rate of fine-tuned rows: fixed beforehand at 0.0003.\n" in text
+
+
+def test_settings_in_a_name_are_not_said_again_and_alike_rows_say_nothing():
+    two = [evidence(settings={"pooling": pooling}) for pooling in ("cls", "mean")]
+    assert "more than their names say" not in sheet(*two, tfidf())
+    assert "Learning rate of fine-tuned" not in sheet(*two, tfidf())
+    tried = evidence(mode="full", settings={"learning_rates": [1e-4, 3e-4], "optim": {}})
+    assert "rows: the best on validation of 0.0001, 0.0003." in sheet(tried, tfidf())
 
 
 def test_two_baselines_are_told_apart_and_none_is_an_encoder():

@@ -79,16 +79,10 @@ class Table:
 
 def make_tables(evidence: list[Evidence]) -> list[Table]:
     """Group runs into tables, and their seeds into rows."""
-    tables: dict[tuple[str, float, bool, str, str], list[Evidence]] = {}
+    tables: dict[tuple[str, int, float, str, str], list[Evidence]] = {}
     for run in evidence:
         task = run.record.science["task"]
-        place = (
-            run.record.task,
-            task["train_size"] or task["labels_per_class"] or float("inf"),
-            task["train_size"] is None,
-            task["data"],
-            run.record.metric,
-        )
+        place = (run.record.task, *_amount(task), task["data"], run.record.metric)
         tables.setdefault(place, []).append(run)
     return [_table(tables[place]) for place in sorted(tables)]
 
@@ -111,7 +105,8 @@ def _table(evidence: list[Evidence]) -> Table:
     ranked = sorted(rows.values(), key=lambda row: (sign * row.score.mean, row.label))
     first = evidence[0].record
     baseline = rows[chosen] if chosen is not None else None
-    return Table(first.task, _size(first), metric, ranked, baseline, linear_words(first))
+    size = _size([run.record for run in evidence])
+    return Table(first.task, size, metric, ranked, baseline, linear_words(first))
 
 
 def _validated(runs: list[Evidence]) -> float:
@@ -121,12 +116,23 @@ def _validated(runs: list[Evidence]) -> float:
     return mean if measure(metric).higher_is_better else -mean
 
 
-def _size(record: RunRecord) -> str:
-    task, texts = record.science["task"], record.data["train"]
+def _amount(task: Json) -> tuple[int, float]:
+    """Return the asked amount of training data as something to sort by: the way of asking, then how much."""
+    ways = ("labels_per_class", "train_size", "train_share")
+    asked = [(way, task.get(name)) for way, name in enumerate(ways)]
+    return next(((way, much) for way, much in asked if much is not None), (len(ways), 0))
+
+
+def _size(records: list[RunRecord]) -> str:
+    """Say how much training data the runs of a table had; groups taken whole make it another a seed."""
+    task, counts = records[0].science["task"], sorted({r.data["train"] for r in records})
+    texts = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
     if task["labels_per_class"] is not None:
         return f"{task['labels_per_class']} labels a class ({texts} training texts)"
     if task["train_size"] is not None:
         return f"{texts} training texts"
+    if task.get("train_share") is not None:
+        return f"{task['train_share']:g} of the training data ({texts} texts)"
     return f"all {texts} training texts"
 
 

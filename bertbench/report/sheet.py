@@ -6,6 +6,7 @@ from bertbench.report.encoders import Encoder, find_encoders
 from bertbench.report.pretraining import plain_encoders, plateaus, section
 from bertbench.report.rows import Row, Table
 from bertbench.report.stats import NONE, Summary, half_width, in_words
+from bertbench.report.unlike import rates, unlike
 
 METRIC_WORDS = {
     "macro_f1": "macro F1", "micro_f1": "micro F1", "mcc": "MCC", "log_loss": "log loss", "ece": "ECE",
@@ -49,6 +50,8 @@ def render(
         parts += [f"## {table.task}: {table.size}", "", verdict(table), ""]
         parts += [*_table(table), "", f"![test {_words(table.metric)} of each row]({figure})", ""]
         parts += _warnings(table)
+        if told := unlike(table):
+            parts += ["Rows differ in more than their names say:", "", *told, ""]
         parts += plateaus((run.record for row in table.rows for run in row.runs), names)
     parts += section(encoders)
     if curves is not None:
@@ -63,6 +66,7 @@ def render(
         "",
         NOTES,
         *_reading(tables),
+        *rates(tables),
         "",
         "## How it was made",
         "",

@@ -31,9 +31,10 @@ class Difference(NamedTuple):
 
 
 def summarise(values: Sequence[float]) -> Summary:
-    """Return mean and spread of one value a seed."""
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Summary(float(np.mean(values)), spread, len(values))
+    """Return mean and spread of one value a seed; of equal values exactly that value and 0."""
+    if len({*values}) == 1:  # rounding would leave them a spread of 1e-17
+        return Summary(float(values[0]), 0.0 if len(values) > 1 else None, len(values))
+    return Summary(float(np.mean(values)), float(np.std(values, ddof=1)), len(values))
 
 
 def in_words(summary: Summary | None, style: str = ".3f") -> str:

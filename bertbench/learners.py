@@ -39,7 +39,7 @@ class Learner(Fitted, Protocol):
         """Return predictions as the kind of the task has them."""
         ...
 
-    def calibrate(self, predictions: Any, split: Split) -> Any:
+    def calibrate(self, predictions: Any, split: Split, metric: str) -> Any:
         """Choose on validation what is chosen after training; return predictions as they are then."""
         ...
 

@@ -1,4 +1,4 @@
-"""Features in, a logistic regression whose strength was chosen on validation out."""
+"""Features in, logistic regressions out, one a strength."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,6 @@ from sklearn.linear_model import LogisticRegression
 
 from bertbench import strength
 from bertbench.errors import UserError
-from bertbench.metrics import score
 
 FILE = "linear.safetensors"
 LARGE = 20_000  # rows from which time matters more than the last digit
@@ -41,39 +40,6 @@ class Linear(NamedTuple):
     def load(cls, folder: Path) -> "Linear":
         """Read what `save` wrote."""
         return cls(**load_file(folder / FILE))
-
-
-def fit_linear(
-    train: Any,
-    labels: np.ndarray,
-    validation: Any,
-    validation_labels: np.ndarray,
-    *,
-    classes: int,
-    penalties: Sequence[float],
-    metric: str,
-) -> tuple[Linear, float]:
-    """Fit one regression a penalty, keep the best on validation; among equals, the lower log loss.
-
-    Args:
-        train: (T, D) features, dense or sparse.
-        labels: int64, (T,).
-        validation: (T', D) features.
-        validation_labels: int64, (T',).
-        classes: C.
-        penalties: Values of scikit-learn's C, the inverse strength of the L2 penalty.
-        metric: Decides which is best.
-
-    Returns:
-        The regression and its C.
-
-    Raises:
-        UserError: `penalties` is empty or not positive, or `labels` has one class alone.
-    """
-    return strength.best(
-        each_linear(train, labels, classes=classes, penalties=penalties),
-        lambda model: rank(metric, validation_labels, model.predict(validation)),
-    )
 
 
 def each_linear(
@@ -111,14 +77,6 @@ def each_linear(
             fitted = solver.set_params(C=c).fit(reduced, labels)
         model = _as_linear(fitted, classes)
         yield c, model._replace(weights=back(model.weights))
-
-
-def rank(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
-    """Return what choices on validation compare: the metric, then the log loss; higher is better."""
-    return (
-        score(metric, labels, probabilities, signed=True),
-        score("log_loss", labels, probabilities, signed=True),
-    )
 
 
 def _reduced(features: Any) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:

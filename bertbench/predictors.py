@@ -1,7 +1,7 @@
 """Features of texts in, a linear model of their kind out, its strength chosen on validation."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from bertbench import strength
 from bertbench.errors import UserError
 from bertbench.kinds import rank
-from bertbench.linear import Linear, fit_linear
-from bertbench.regressions import OneVsRest, Ridge, fit_ridge, fit_sets
+from bertbench.linear import Linear, each_linear
+from bertbench.regressions import OneVsRest, Ridge, each_ridge, each_sets
 from bertbench.types import TaskData
 
 SCORER, COSINE = "scorer.safetensors", "cosine.json"
@@ -31,6 +31,9 @@ class Predictor(Protocol):
     def save(self, folder: Path) -> None:
         """Write the numbers into `folder`."""
         ...
+
+
+Models = Iterable[tuple[float, Predictor]]  # each C, ascending, and the model of this strength
 
 
 class Scorer(NamedTuple):
@@ -87,12 +90,14 @@ def fit(
     Returns:
         The model, and what was chosen: its C, or 0 for the cosine.
     """
-    model, c = _FIT[data.kind](data, metric, train, validation, penalties)
+
+    def judge(model: Predictor) -> tuple[float, float]:
+        return rank(data, metric, model.predict(validation))
+
+    model, c = strength.best(_EACH[data.kind](data, train, penalties), judge)
     if width is not None and data.kind in ("regression", "ranking"):
         rival = _cosine(data, train, width)
-        if rank(data, metric, rival.predict(validation)) > rank(
-            data, metric, model.predict(validation)
-        ):
+        if judge(rival) > judge(model):
             return rival, {"chosen/C": 0.0}
     return model, {"chosen/C": c}
 
@@ -112,60 +117,30 @@ def cosines(features: Any, width: int) -> np.ndarray:
     return np.divide(products, norms, out=np.zeros(len(products)), where=norms > 0)
 
 
-def _classes(
-    data: TaskData, metric: str, train: Any, validation: Any, penalties: Sequence[float]
-) -> tuple[Predictor, float]:
-    return fit_linear(
-        train,
-        data.train.labels,
-        validation,
-        data.validation.labels,
-        classes=len(data.classes),
-        penalties=penalties,
-        metric=metric,
-    )
+def _classes(data: TaskData, train: Any, penalties: Sequence[float]) -> Models:
+    return each_linear(train, data.train.labels, classes=len(data.classes), penalties=penalties)
 
 
-def _sets(
-    data: TaskData,
-    metric: str,  # noqa: ARG001 - always micro F1
-    train: Any,
-    validation: Any,
-    penalties: Sequence[float],
-) -> tuple[Predictor, float]:
-    labels = data.train.labels, data.validation.labels
-    return fit_sets(train, labels[0], validation, labels[1], penalties=penalties)
+def _sets(data: TaskData, train: Any, penalties: Sequence[float]) -> Models:
+    return each_sets(train, data.train.labels, penalties=penalties)
 
 
-def _number(
-    data: TaskData,
-    metric: str,  # noqa: ARG001 - always the squared error
-    train: Any,
-    validation: Any,
-    penalties: Sequence[float],
-) -> tuple[Predictor, float]:
-    labels = data.train.labels, data.validation.labels
-    return fit_ridge(train, labels[0], validation, labels[1], penalties=penalties)
+def _numbers(data: TaskData, train: Any, penalties: Sequence[float]) -> Models:
+    return each_ridge(train, data.train.labels, penalties=penalties)
 
 
 def _relevance(
-    data: TaskData, metric: str, train: Any, validation: Any, penalties: Sequence[float]
-) -> tuple[Predictor, float]:
+    data: TaskData, train: Any, penalties: Sequence[float]
+) -> Iterator[tuple[float, Scorer]]:
     strength.check(penalties)
     relevant = data.train.labels > 0
     if relevant.all() or not relevant.any():
         raise UserError(
             "the training candidates are all relevant, or none is: nothing can be learned from them"
         )
-
-    def fitted(c: float) -> Scorer:
-        found = LogisticRegression(C=c, max_iter=5000).fit(train, relevant)
-        return Scorer(found.coef_[0], found.intercept_[0])
-
-    return strength.best(
-        ((c, fitted(c)) for c in sorted(penalties)),
-        lambda model: rank(data, metric, model.predict(validation)),
-    )
+    for c in sorted(penalties):
+        fitted = LogisticRegression(C=c, max_iter=5000).fit(train, relevant)
+        yield c, Scorer(fitted.coef_[0], fitted.intercept_[0])
 
 
 def _cosine(data: TaskData, train: Any, width: int) -> Cosine:
@@ -181,10 +156,10 @@ def _cosine(data: TaskData, train: Any, width: int) -> Cosine:
     return Cosine(width, slope, float(mean - slope * middle))
 
 
-_FIT: dict[str, Callable[..., tuple[Predictor, float]]] = {
+_EACH: dict[str, Callable[[TaskData, Any, Sequence[float]], Models]] = {
     "classification": _classes,
     "multilabel": _sets,
-    "regression": _number,
+    "regression": _numbers,
     "ranking": _relevance,
 }
 _LOAD: dict[str, Callable[[Path], Predictor]] = {

@@ -1,11 +1,11 @@
-"""Features in, a linear model of numbers or of sets out, its strength chosen on validation.
+"""Features in, linear models of numbers or of sets out, one a strength.
 
 Beside the logistic regression over classes that exclude each other (`bertbench.linear`): ridge
 regression for numbers, one logistic regression a class where a text may have several or none. All
 take the same `penalties`: C, the inverse strength of the L2 penalty as in scikit-learn's classifiers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,6 @@ from sklearn.linear_model import Ridge as ScikitRidge
 
 from bertbench import interrupt, strength
 from bertbench.errors import UserError
-from bertbench.scores.labelsets import binary_log_loss, micro_f1
 
 RIDGE, SETS = "ridge.safetensors", "sets.safetensors"
 MOST_DECOMPOSED = 2000  # rows or columns, whichever is fewer: it costs their cube
@@ -64,58 +63,33 @@ class OneVsRest(NamedTuple):
         return cls(**load_file(folder / SETS))
 
 
-def fit_ridge(
-    train: Any,
-    labels: np.ndarray,
-    validation: Any,
-    validation_labels: np.ndarray,
-    *,
-    penalties: Sequence[float],
-) -> tuple[Ridge, float]:
-    """Fit one regression a penalty, keep the one of the lowest mean squared error on validation.
+def each_ridge(
+    train: Any, labels: np.ndarray, *, penalties: Sequence[float]
+) -> Iterator[tuple[float, Ridge]]:
+    """Yield each C, ascending, and the ridge regression of this strength.
 
     Args:
         train: (T, D) features, dense or sparse.
         labels: float64, (T,).
-        validation: (T', D) features.
-        validation_labels: float64, (T',).
         penalties: Values of C. Scikit-learn's alpha is 1 / C.
-
-    Returns:
-        The regression and its C; among equals the smallest C.
 
     Raises:
         UserError: `penalties` is empty or not positive.
     """
     strength.check(penalties)
     strengths = sorted(penalties)
-    return strength.best(
-        zip(strengths, _ridges(train, labels, strengths), strict=True),
-        lambda ridge: (-float(np.mean((ridge.predict(validation) - validation_labels) ** 2)),),
-    )
+    yield from zip(strengths, _ridges(train, labels, strengths), strict=True)
 
 
-def fit_sets(
-    train: Any,
-    labels: np.ndarray,
-    validation: Any,
-    validation_labels: np.ndarray,
-    *,
-    penalties: Sequence[float],
-) -> tuple[OneVsRest, float]:
-    """Fit a regression a class and penalty, keep the penalty of the highest micro F1 on validation.
-
-    Among equals the lower log loss wins, then the smaller C.
+def each_sets(
+    train: Any, labels: np.ndarray, *, penalties: Sequence[float]
+) -> Iterator[tuple[float, OneVsRest]]:
+    """Yield each C, ascending, and a regression of this strength for each class.
 
     Args:
         train: (T, D) features, dense or sparse.
         labels: bool, (T, C).
-        validation: (T', D) features.
-        validation_labels: bool, (T', C).
         penalties: Values of C.
-
-    Returns:
-        The regressions and the C of them all.
 
     Raises:
         UserError: `penalties` is empty or not positive, or no class tells training texts apart.
@@ -126,11 +100,8 @@ def fit_sets(
             "every class is that of all training texts or of none: nothing can be learned from them"
         )
 
-    def judge(model: OneVsRest) -> tuple[float, float]:
-        found = model.predict(validation)
-        return micro_f1(validation_labels, found), -binary_log_loss(validation_labels, found)
-
-    return strength.best(((c, _one_vs_rest(train, labels, c)) for c in sorted(penalties)), judge)
+    for c in sorted(penalties):
+        yield c, _one_vs_rest(train, labels, c)
 
 
 def _one_vs_rest(features: Any, labels: np.ndarray, c: float) -> OneVsRest:

@@ -61,7 +61,8 @@ def tune(
     best = Best(history)
 
     def predictions() -> Any:
-        return learner.calibrate(learner.predict_encoded(validation), data.validation)
+        found = learner.predict_encoded(validation)
+        return learner.calibrate(found, data.validation, setting.metric)
 
     def after_step(step: int, before: Spent, spent: Spent) -> None:  # noqa: ARG001
         if step % between and step != steps:

@@ -13,16 +13,18 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 
-from bertbench import regressions
+from bertbench import kinds, predictors, regressions, strength
 from bertbench.baselines import passages
 from bertbench.baselines.matching import Matcher, bm25, tfidf_cosine
 from bertbench.baselines.pairs import NUMBERS, pair_features
 from bertbench.baselines.passages import Passages
 from bertbench.data.sentences import sentences
 from bertbench.errors import UserError
-from bertbench.regressions import OneVsRest, Ridge, fit_ridge, fit_sets
+from bertbench.models.reader import calibrated
+from bertbench.regressions import OneVsRest, Ridge, each_ridge, each_sets
 from bertbench.scores.answers import token_f1
-from bertbench.types import Answer
+from bertbench.scores.labelsets import binary_log_loss, micro_f1
+from bertbench.types import Answer, Guess, Split, TaskData
 
 PATTERN: dict[str, Any] = {"token_pattern": r"\w+"}  # words of one letter are words
 KINDS = [np.asarray, sparse.csr_matrix, sparse.csr_array]
@@ -37,6 +39,24 @@ def numbers(rows, columns, seed):
     generator = philox(seed)
     x = (3 + generator.normal(size=(rows, columns))) * (generator.random((rows, columns)) < 0.1)
     return x, 5 + x @ philox(99).normal(size=columns) + generator.normal(size=rows)
+
+
+def fit_ridge(x, y, new, true, *, penalties):
+    """Return the ridge regression of the least squared error on new features, and its C."""
+    return strength.best(
+        each_ridge(x, y, penalties=penalties),
+        lambda ridge: (-float(np.mean((ridge.predict(new) - true) ** 2)),),
+    )
+
+
+def fit_sets(x, labels, new, true, *, penalties):
+    """Return the regressions of the highest micro F1 on new features, and their C."""
+
+    def judge(model):
+        found = model.predict(new)
+        return micro_f1(true, found), -binary_log_loss(true, found)
+
+    return strength.best(each_sets(x, labels, penalties=penalties), judge)
 
 
 @pytest.mark.parametrize("shape", [(200, 30), (40, 300), (50, 50)], ids=str)
@@ -390,3 +410,55 @@ def test_answers_about_privacy_policies_are_better_than_sentences_drawn():
         found.append(token_f1(given, right))
         chance.append(np.mean([token_f1(sentence, right) for sentence in sentences(context)]))
     assert np.mean(found) > np.mean(chance) + 0.02
+
+
+# Chosen by the metric that was asked for
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        (name, metric)
+        for name in ("classification", "multilabel", "regression", "ranking")
+        for metric in kinds.find(name).measures
+    ],
+)
+def test_validation_chooses_by_the_metric_of_the_task(kind, metric):
+    """Whatever it is: the strength whose model alone has the best of it is the one that is kept."""
+    random, strengths = philox(7), [0.001, 0.03, 1.0, 30.0]
+    rows, columns, classes = 120, 30, 3
+    x, true = random.normal(size=(rows, columns)), random.normal(size=(columns, classes))
+    scores = x @ true + 4 * random.normal(size=(rows, classes))
+    labels = {
+        "classification": scores.argmax(1),
+        "multilabel": scores > 2,
+        "regression": scores[:, 0],
+        "ranking": (scores[:, 0] > 3).astype(np.float64),
+    }[kind]
+    groups = [f"q{row // 6}" for row in range(rows)] if kind == "ranking" else None
+    parts = {
+        name: Split([f"{name}{i}" for i in range(60)], ["x"] * 60, labels[where], groups and groups[where])
+        for name, where in (("train", slice(60)), ("validation", slice(60, 120)))
+    }  # fmt: skip
+    data = TaskData(
+        "t", list("abc") if kind in ("classification", "multilabel") else [],
+        parts["train"], parts["validation"], parts["validation"], kind=kind,
+    )  # fmt: skip
+
+    def fit(penalties):
+        return predictors.fit(data, metric, x[:60], x[60:], penalties=penalties)
+
+    ranks = {c: kinds.rank(data, metric, fit([c])[0].predict(x[60:])) for c in strengths}
+    assert fit(strengths)[1] == {"chosen/C": max(strengths, key=ranks.__getitem__)}
+
+
+def test_silence_is_chosen_by_the_metric_of_the_task():
+    """Two answers that overlap and one question without: by F1 one is answered, by exact match none."""
+    gold = [[Answer(0, "the red fox")], [Answer(0, "the red fox")], []]
+    split = Split(list("abc"), [("q", "the red fox ran")] * 3, gold)
+    told = [Guess("red fox ran", "red fox ran", 1.0, doubt) for doubt in (0.3, 0.2, 0.3)]
+    threshold, given = calibrated(told, split, "exact_match")
+    assert threshold < 0.2
+    assert [guess.text for guess in given] == ["", "", ""]
+    threshold, given = calibrated(told, split, "f1")
+    assert [guess.text for guess in given] == ["", "red fox ran", ""]

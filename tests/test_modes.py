@@ -12,10 +12,13 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from bertbench import linear as room
+from bertbench import strength
 from bertbench.baselines.texts import FittedTfidf
 from bertbench.data.encoding import Encoding
 from bertbench.errors import UserError
-from bertbench.linear import Linear, each_linear, fit_linear, rank
+from bertbench.kinds import rank
+from bertbench.linear import Linear, each_linear
+from bertbench.metrics import score
 from bertbench.models import checkpoint
 from bertbench.models.encoder import Encoder
 from bertbench.models.finetuned import FittedFull
@@ -402,7 +405,7 @@ def test_the_best_epoch_on_validation_is_kept(data, make_setting):
     assert len(logged) == 6
     best = max(logged, key=lambda row: row[:2])
     assert outcome.stats["chosen/best_epoch"] == best[2] / 4  # 60 texts in batches of 16
-    found = rank("accuracy", data.validation.labels, outcome.validation)
+    found = rank(data, "accuracy", outcome.validation)
     assert found == pytest.approx(best[:2], abs=1e-9)
 
 
@@ -463,6 +466,16 @@ def features(classes, generator, per_class=30):
     centres = generator.normal(size=(max(classes) + 1, 10))
     labels = np.repeat(classes, per_class)
     return centres[labels] + generator.normal(size=(len(labels), 10)), labels
+
+
+def fit_linear(train, labels, new, true, *, classes, penalties, metric):
+    """Return the regression that does best on new features, and its C."""
+
+    def judge(model):
+        found = model.predict(new)
+        return tuple(score(name, true, found, signed=True) for name in (metric, "log_loss"))
+
+    return strength.best(each_linear(train, labels, classes=classes, penalties=penalties), judge)
 
 
 @pytest.mark.parametrize(

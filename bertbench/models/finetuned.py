@@ -108,7 +108,7 @@ class FittedFull:
             logits[torch.from_numpy(rows)] = found.cpu()
         return self.target.predictions(logits)
 
-    def calibrate(self, predictions: np.ndarray, split: Split) -> np.ndarray:  # noqa: ARG002
+    def calibrate(self, predictions: np.ndarray, split: Split, metric: str) -> np.ndarray:  # noqa: ARG002
         """Return predictions as they are: nothing is chosen on validation here."""
         return predictions
 

@@ -16,7 +16,7 @@ from bertbench.models import checkpoint
 from bertbench.models.encoder import Encoder, positions
 from bertbench.models.heads import check_layer
 from bertbench.runtime import Compute, seeded
-from bertbench.scores.answers import best_threshold
+from bertbench.scores.answers import MEASURES, best_threshold
 from bertbench.types import Guess, Split
 
 SETTINGS, HEAD = "reader.json", "head.safetensors"
@@ -141,11 +141,11 @@ class FittedReader:
                 found[row] = guess
         return [guess for guess in found if guess is not None]
 
-    def calibrate(self, predictions: list[Guess], split: Split) -> list[Guess]:
+    def calibrate(self, predictions: list[Guess], split: Split, metric: str) -> list[Guess]:
         """Choose the threshold of no answer where some questions have none; return what is given then."""
         if self.threshold is None:
             return predictions
-        self.threshold, given = calibrated(predictions, split)
+        self.threshold, given = calibrated(predictions, split, metric)
         return given
 
     def save(self, folder: Path) -> None:
@@ -229,11 +229,20 @@ def guesses(
     return found
 
 
-def calibrated(predictions: Sequence[Guess], split: Split) -> tuple[float, list[Guess]]:
-    """Return the threshold of no answer that is best on a split (F1), and what is given with it."""
+def calibrated(
+    predictions: Sequence[Guess], split: Split, metric: str
+) -> tuple[float, list[Guess]]:
+    """Return the threshold of no answer that is best on a split, and what is given with it.
+
+    Args:
+        predictions: A guess for each question.
+        split: The questions' answers.
+        metric: A key of `scores.answers.MEASURES`.
+    """
     gold = [[answer.text for answer in answers] for answers in split.labels]
     doubts = np.array([guess.no_answer for guess in predictions])
-    threshold, _ = best_threshold(doubts, [guess.best for guess in predictions], gold)
+    spoken = [guess.best for guess in predictions]
+    threshold, _ = best_threshold(doubts, spoken, gold, measure=MEASURES[metric])
     return threshold, [
         guess._replace(text=guess.best if guess.no_answer <= threshold else "")
         for guess in predictions

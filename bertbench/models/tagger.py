@@ -167,6 +167,7 @@ class FittedTagger:
         self,
         predictions: list[np.ndarray],
         split: Split,  # noqa: ARG002 - nothing is chosen on validation here
+        metric: str,  # noqa: ARG002
     ) -> list[np.ndarray]:
         """Return predictions as they are."""
         return predictions

@@ -13,7 +13,7 @@ from bertbench.baselines.passages import Passages
 from bertbench.baselines.words import WordTagger
 from bertbench.errors import UserError
 from bertbench.kinds import find, rank
-from bertbench.scores.answers import token_f1
+from bertbench.scores.answers import MEASURES
 from bertbench.setting import Setting
 from bertbench.types import Outcome, TaskData
 
@@ -119,13 +119,13 @@ class Tfidf:
         stats = {"chosen/C": c, "cost/parameters": float(parameters)}
         return Outcome(tagger, tagger.predict(data.validation.texts), None, stats)
 
-    def _spans(self, data: TaskData, setting: Setting) -> Outcome:  # noqa: ARG002 - always F1
+    def _spans(self, data: TaskData, setting: Setting) -> Outcome:
         passages, chosen = Passages.fit(
             data.train.texts,
             data.train.labels,
             data.validation.texts,
             data.validation.labels,
-            score=token_f1,
+            score=MEASURES[setting.metric],
         )
         stats = chosen | {"cost/parameters": float(len(passages.counts))}
         fitted = FittedPassages(passages)

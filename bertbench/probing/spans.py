@@ -174,11 +174,11 @@ class FittedSpans:
         states[views.attention_mask] = torch.cat([kept.states for kept in encoded])
         return views, states
 
-    def calibrate(self, predictions: list[Guess], split: Split) -> list[Guess]:
+    def calibrate(self, predictions: list[Guess], split: Split, metric: str) -> list[Guess]:
         """Choose the threshold of no answer where some questions have none; return what is given then."""
         if self.threshold is None:
             return predictions
-        self.threshold, given = calibrated(predictions, split)
+        self.threshold, given = calibrated(predictions, split, metric)
         return given
 
     def save(self, folder: Path) -> None:

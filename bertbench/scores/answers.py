@@ -53,6 +53,9 @@ def token_f1(prediction: str, answers: Sequence[str]) -> float:
     return max(_overlap(words, target.split()) for target in _targets(answers))
 
 
+MEASURES: dict[str, Measure] = {"f1": token_f1, "exact_match": exact_match}  # of one answer
+
+
 def mean_exact_match(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> float:
     """Return `exact_match` averaged over questions, in [0, 1].
 

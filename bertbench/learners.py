@@ -39,6 +39,10 @@ class Learner(Fitted, Protocol):
         """Return predictions as the kind of the task has them."""
         ...
 
+    def unread(self, encoded: Any, labels: Any) -> int:
+        """Return how many labels stand outside of what is read: words, or questions."""
+        ...
+
     def calibrate(self, predictions: Any, split: Split, metric: str) -> Any:
         """Choose on validation what is chosen after training; return predictions as they are then."""
         ...

@@ -19,7 +19,7 @@ from bertbench.checks import check
 from bertbench.config import Plain, build
 from bertbench.data.splits import split_ids, subset
 from bertbench.errors import UserError
-from bertbench.kinds import find, measure
+from bertbench.kinds import KINDS, find, measure
 from bertbench.kinds.validate import validate
 from bertbench.lineage import Lineage, canonical, trace
 from bertbench.naming import words
@@ -28,11 +28,18 @@ from bertbench.tasks import leaks
 from bertbench.types import TaskData
 
 LINEAR = "bertbench.modes.tfidf.Tfidf"  # the one mode without an encoder
-OF_KIND = {  # settings of modes that some kinds alone read
-    "span": ("span",),
-    "characters": ("classification", "multilabel", "regression", "ranking"),
-}
 FROZEN = "bertbench.modes.frozen.Frozen"  # the one mode that keeps features
+FULL = "bertbench.modes.full.Full"
+TEXTS = tuple(name for name, kind in KINDS.items() if kind.reading == "text")
+OF_KIND = {  # settings of modes that some kinds alone read
+    LINEAR: dict.fromkeys(("ngrams", "characters", "min_documents", "stop_words"), TEXTS)
+    | {
+        "penalties": ("classification", "multilabel", "ranking", "token"),
+        "ridge": ("regression",),
+    },
+    FROZEN: {"pooling": TEXTS, "penalties": (*TEXTS, "token"), "span": ("span",)},
+    FULL: {"pooling": TEXTS},
+}
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,9 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
             seed=values["seed"],
         ),
     )
-    values = values | {"mode": _mode(values), "task": task | _metrics(task, data)}
+    task |= _metrics(task, data)
+    task |= {"long_text": task["long_text"] or kind.long_text}
+    values = values | {"mode": _mode(values), "task": task}
     plan = Plan(values, {}, data, whole, _data_fingerprint(whole))
     if values["model"]["architecture"] is not None:
         plan = replace(plan, lineage=trace(values))
@@ -186,10 +195,11 @@ def _features(plan: Plan) -> Plain | None:
     mode, task = plan.values["mode"], plan.values["task"]
     if mode["_target_"] != FROZEN:
         return None
+    read = _mode_science(mode, plan.data.kind)
     recipe = {
         "version": STAGES["features"],
         "encoder": plan.encoder,
-        **{name: mode[name] for name in ("pooling", "layer")},
+        **{name: mode[name] for name in ("pooling", "layer") if name in read},
         **{name: task[name] for name in ("max_length", "long_text")},
         "texts": [fingerprint(split.texts) for split in plan.data[2:5]],
     }
@@ -216,7 +226,8 @@ def _mode_science(mode: Plain, kind: str) -> Plain:
 
     A list of learning rates takes the place of the one of the optimizer.
     """
-    mode = {name: value for name, value in mode.items() if kind in OF_KIND.get(name, (kind,))}
+    kinds = OF_KIND.get(mode["_target_"], {})
+    mode = {name: value for name, value in mode.items() if kind in kinds.get(name, (kind,))}
     if mode.get("learning_rates") is None:
         return mode
     return mode | {"optim": {k: v for k, v in mode["optim"].items() if k != "lr"}}

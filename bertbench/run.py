@@ -20,6 +20,10 @@ from bertbench.types import Fitted, Outcome
 
 logger = logging.getLogger(__name__)
 
+UNREAD = {  # what has a label, by kind, where a part of a text is not read
+    "token": "words were cut off their sentence",
+    "span": "questions have an answer that no window holds whole",
+}
 LATENCY_TEXTS = 64  # the first test texts, on which milliseconds a text are measured
 
 
@@ -170,6 +174,15 @@ def _warnings(plan: Plan, outcome: Outcome) -> list[str]:
     data = plan.data
     if find(data.kind).says_one_thing(outcome.test):
         said.append("degenerate: the same is predicted for every test item")
+    if unread := outcome.stats.get("unread"):
+        task = plan.values["task"]
+        said.append(
+            f"{unread:.0f} training {UNREAD[data.kind]}, so nothing was learned of them "
+            f"(task.max_length={task['max_length']}, task.long_text={task['long_text']})"
+        )
+    strengths, c = plan.values["mode"].get(_strengths(plan)), outcome.stats.get("chosen/C")
+    if data.kind == "regression" and strengths and c in (min(strengths), max(strengths)):
+        said.append(f"the best C, {c:g}, lies at the edge of mode.{_strengths(plan)}")
     rates = plan.values["mode"].get("learning_rates")
     if rates and len(rates) > 1 and outcome.stats["chosen/lr"] in (min(rates), max(rates)):
         best = outcome.stats["chosen/lr"]
@@ -177,6 +190,11 @@ def _warnings(plan: Plan, outcome: Outcome) -> list[str]:
     for words in said:
         logger.warning("%s: %s", plan.title, words)
     return said
+
+
+def _strengths(plan: Plan) -> str:
+    """Return which setting of the mode has the values of C that were tried."""
+    return "ridge" if plan.data.kind == "regression" and plan.encoder is None else "penalties"
 
 
 def _latency(fitted: Fitted, texts: list[Any]) -> float:

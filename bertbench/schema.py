@@ -149,7 +149,7 @@ class Task:
     train_size: int | None = None
     train_share: float | None = None
     labels_per_class: int | None = None
-    long_text: LongText = LongText.head
+    long_text: LongText | None = None  # null: windows for words and questions, else the head
     max_length: int = MISSING  # tokens
 
 

@@ -94,6 +94,7 @@ def tune(
         "cost/train_seconds": spent.seconds,
         "cost/train_steps": float(spent.steps),
         "cost/parameters": float(count_parameters(learner.module)),
+        "unread": float(learner.unread(batches.encoded, data.train.labels)),
     }
     return predictions(), stats
 

@@ -9,6 +9,7 @@ from conftest import CONF
 from keys import LETTERS, RUNS, altered, config_with, leaves, moved, plan_of, with_leaf
 
 from bertbench.errors import UserError
+from bertbench.kinds import KINDS
 from bertbench.records import STAGES
 
 REFUSED, ABSENT = "!", "."
@@ -101,13 +102,15 @@ mode.characters       .       .        .        .         .         .          .
 mode.ngrams           .       .        .        .         .         .          .        R      .
 mode.min_documents    .       .        .        .         .         .          .        R      .
 mode.stop_words       .       .        .        .         .         .          .        R      .
+mode.ridge            .       .        .        .         .         .          .        -      .
 mode.dropout          R       .        .        .         .         R          R        .      .
 mode.epochs           R       .        .        .         .         R          R        .      .
 mode.min_steps        R       .        .        .         .         R          R        .      .
 mode.batch_size       R       .        .        .         .         R          R        .      .
 mode.learning_rates   R       .        .        .         .         R          R        .      .
 mode.optim.*          R       .        .        .         .         R          R        .      .
-baseline.*            -       -        -        -         -         -          -        -      R
+baseline.[!r]*        -       -        -        -         -         -          -        -      R
+baseline.ridge        -       -        -        -         -         -          -        -      -
 tracking.*            -       -        -        -         -         -          -        -      -
 runtime.*             -       -        -        -         -         -          -        -      -
 """
@@ -174,6 +177,24 @@ OTHER = {  # a changed value that is still one, where its type does not say whic
 SWAPPED = {
     "mode._target_": {FULL: FROZEN},
     "mode.pooling": {"cls": "mean", "mean": "cls"},
+}
+
+
+TOYS = {"classification": "pairs", **{kind: kind for kind in KINDS if kind != "classification"}}
+GRAMS = {"ngrams", "characters", "min_documents", "stop_words"}
+UNREAD = {  # settings of a mode that a kind does not read
+    "tfidf": {
+        "regression": {"penalties"},
+        "token": GRAMS | {"ridge"},
+        "span": GRAMS | {"ridge", "penalties"},
+        **{key: {"ridge"} for key in ("classification", "multilabel", "ranking")},
+    },
+    "frozen": {
+        "token": {"pooling", "span"},
+        "span": {"pooling", "penalties"},
+        **{key: {"span"} for key in ("classification", "multilabel", "ranking", "regression")},
+    },
+    "full": {"token": {"pooling"}, "span": {"pooling"}},
 }
 
 
@@ -246,6 +267,27 @@ def test_each_setting_of_each_option_is_in_the_table(path):
     """Those of variants that none of the runs above has."""
     for place in yaml_leaves(path):
         row_of(place)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("run", ["tfidf", "frozen", "full"])
+def test_settings_of_a_mode_are_in_the_key_of_the_kinds_that_read_them(run, kind, config_of):
+    """And windows are what is read of words and questions where nobody says."""
+    config = with_leaf(config_of(run), "task.source._target_", f"toy_kinds.{TOYS[kind]}")
+    config = functools.reduce(
+        lambda made, place: with_leaf(made, place, None),
+        ("task.metric", "task.metrics", "task.long_text"),
+        config,
+    )
+    before, unread = plan_of(config), set()
+    for place, value in leaves({"mode": config["mode"]}).items():
+        if place != "mode._target_":
+            after = plan_of(with_leaf(config, place, changed(place, value, "")))
+            unread |= {place.split(".")[1]} if moved(before, after) == "-" else set()
+    assert unread == UNREAD[run].get(kind, set())
+    if run != "tfidf":
+        windows = kind in ("token", "span")
+        assert before.science["task"]["long_text"] == ("window" if windows else "head")
 
 
 def test_short_rows_are_in_the_key_where_there_are_any(config_of):

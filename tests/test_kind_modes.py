@@ -41,7 +41,8 @@ PENALTIES = [0.01, 0.1, 1, 10, 100]
 SPAN = {"optim": OPTIM | {"lr": 3e-2}, "epochs": 30, "min_steps": 0, "batch_size": 16}
 MODES = {
     "tfidf": functools.partial(
-        Tfidf, ngrams=1, characters=None, min_documents=1, stop_words=[None], penalties=PENALTIES
+        Tfidf, ngrams=1, characters=None, min_documents=1, stop_words=[None], penalties=PENALTIES,
+        ridge=PENALTIES,
     ),
     "frozen": functools.partial(Frozen, pooling="mean", layer=-1, penalties=PENALTIES, span=SPAN),
     "full": functools.partial(
@@ -492,3 +493,30 @@ def test_frozen_refuses_what_trains_nothing(wrong):
 def test_penalties_of_which_none_can_be_chosen_are_refused(task, penalties, setting_of):
     with pytest.raises(UserError, match=r"mode\.penalties="):
         MODES["frozen"](penalties=penalties).fit(DATA[task], setting_of(DATA[task]))
+
+
+def far_answers(split):
+    """Return questions whose answers stand behind forty more words."""
+    more = "the song was new " * 10
+    texts = [(question, more + context) for question, context in split.texts]
+    labels = [[a._replace(start=a.start + len(more)) for a in answers] for answers in split.labels]
+    return split._replace(texts=texts, labels=labels)
+
+
+@pytest.mark.parametrize("mode", ["frozen", "full"])
+@pytest.mark.parametrize(("task", "length"), [("span", 32), ("token", 8)])
+def test_labels_outside_of_what_is_read_are_counted(mode, task, length, setting_of):
+    """Words that are cut off and answers that no window holds: they are said, not trained on as none."""
+    data = DATA[task]
+    if task == "span":
+        data = data._replace(train=far_answers(data.train))
+    few = functools.partial(Full, **MODES["full"].keywords | {"epochs": 1})
+    fit = (few if mode == "full" else MODES["frozen"])().fit
+    ways = ({"max_length": 64, "long_text": "window"}, {"max_length": length, "long_text": "head"})
+    kept, cut = (fit(data, setting_of(data, **way)).stats["unread"] for way in ways)
+    assert kept == 0
+    if task == "span":
+        assert cut == len(data.train.ids)
+    else:
+        least = sum(max(0, len(words) - (length - 2)) for words in data.train.texts)
+        assert least <= cut < sum(map(len, data.train.texts))  # a word may be several tokens

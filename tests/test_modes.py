@@ -50,6 +50,7 @@ MODES = {
         ngrams=2,
         characters=None,
         min_documents=1,
+        ridge=PENALTIES,
         stop_words=[None, "english"],
         penalties=PENALTIES,
     ),

@@ -10,10 +10,20 @@ import toy_kinds
 from conftest import PACKAGED, SHARED
 
 from bertbench.data.formats.opening import open_records
-from bertbench.data.passages import LONGEST, Reading, covered, decode, lengths, targets, trimmed
+from bertbench.data.passages import (
+    LONGEST,
+    UNREAD,
+    Reading,
+    covered,
+    decode,
+    lengths,
+    targets,
+    trimmed,
+    unread,
+)
 from bertbench.errors import UserError
 from bertbench.kinds import find
-from bertbench.models.reader import NEVER, guesses
+from bertbench.models.reader import NEVER, guesses, span_loss
 from bertbench.scores.answers import exact_match, token_f1
 from bertbench.types import Answer
 
@@ -32,7 +42,7 @@ def read_back(asked, answers):
     return [
         decode(asked, view, *place)
         for view, place in enumerate(targets([asked], [answers]).tolist())
-        if place != [0, 0]
+        if place[0] > 0
     ]
 
 
@@ -174,12 +184,34 @@ def test_the_first_answer_that_a_window_holds_is_its_target(kind, packaged):
     assert read_back(asked, near)[0] == "song"
 
 
-def test_no_answer_and_half_an_answer_are_the_first_token(packaged):
+def test_no_answer_is_the_first_token_and_one_that_no_window_holds_is_left_out(packaged):
+    """A window without the answer has none where another holds it; where none does nothing is known."""
     context = "goal " * 100
-    encoded = reading(packaged["wordpiece"], 32).encode([("What?", context)] * 2)
-    places = targets(encoded, [[], [Answer(0, context.strip())]])
-    assert (places == 0).all()
-    assert places.shape == (sum(len(one.views) for one in encoded), 2)
+    encoded = reading(packaged["wordpiece"], 32).encode([("What?", context)] * 3)
+    answers = [[], [Answer(0, context.strip())], [Answer(0, context.strip()), Answer(0, "goal")]]
+    places = targets(encoded, answers)
+    views = len(encoded[0].views)
+    assert places.shape == (3 * views, 2)
+    assert (places[:views] == 0).all()
+    assert (places[views : 2 * views] == UNREAD).all()
+    assert (places[2 * views + 1 :] == 0).all()
+    assert places[2 * views].min() > 0
+    assert [unread(encoded[i : i + 1], answers[i : i + 1]) for i in range(3)] == [0, 1, 0]
+    assert unread(encoded, answers) == 1
+
+
+def test_nothing_is_learned_of_windows_that_are_left_out():
+    logits = torch.randn(4, 7, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    places = torch.tensor([[1, 2], [UNREAD, UNREAD], [0, 0], [UNREAD, UNREAD]])
+    loss, stats = span_loss(logits, places)
+    expected, same = span_loss(logits[[0, 2]], places[[0, 2]])
+    torch.testing.assert_close(loss, expected)
+    assert stats["accuracy"] == same["accuracy"]
+    loss.backward()
+    assert (logits.grad[[1, 3]] == 0).all()
+    assert (logits.grad[[0, 2]] != 0).any()
+    nothing, _ = span_loss(logits, torch.full((4, 2), UNREAD))
+    assert nothing == 0
 
 
 @every_kind

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -502,3 +503,37 @@ def test_encoders_made_in_parts_score_as_written_down(make):
         for name in entries("encoder")
     ]
     assert tokenizers[0] == tokenizers[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "stats", "said"),
+    [
+        ("token", {"unread": 7.0}, "7 training words were cut off their sentence"),
+        (
+            "span",
+            {"unread": 2.0},
+            "2 training questions have an answer that no window holds whole",
+        ),
+        ("regression", {"chosen/C": 0.1}, "the best C, 0.1, lies at the edge of mode.ridge"),
+        ("regression", {"chosen/C": 1.0}, None),
+        ("classification", {"chosen/C": 0.1}, None),
+        ("span", {"unread": 0.0}, None),
+    ],
+)
+def test_what_a_reader_should_know_of_a_run_is_a_warning(kind, stats, said, monkeypatch):
+    task = {"max_length": 12, "long_text": "head"}
+    mode = {"penalties": [0.1, 1, 10], "ridge": [0.1, 1, 10]}
+    plan = SimpleNamespace(
+        data=SimpleNamespace(kind=kind),
+        values={"mode": mode, "task": task},
+        encoder=None,
+        title="t",
+    )
+    monkeypatch.setattr(room, "find", lambda _: SimpleNamespace(says_one_thing=lambda _: False))
+    found = room._warnings(plan, SimpleNamespace(test=None, stats=stats))
+    if said is None:
+        assert found == []
+    else:
+        [words] = found
+        assert words.startswith(said)
+        assert ("task.max_length=12, task.long_text=head" in words) == ("unread" in stats)

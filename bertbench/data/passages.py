@@ -19,6 +19,7 @@ from bertbench.types import Answer
 QUESTION = 64  # tokens at most: as in run_squad.py
 LEAST = 8  # tokens of the context in a window, at least
 LONGEST = 30  # tokens of an answer: as in run_squad.py
+UNREAD = -100  # in the place of a token: nothing is learned there
 
 
 class View(NamedTuple):
@@ -165,16 +166,33 @@ def targets(asked: Sequence[Asked], answers: Sequence[Sequence[Answer]]) -> np.n
         answers: To each.
 
     Returns:
-        int64 (W, 2); 0, 0 where the window holds no answer whole, or there is none.
+        int64 (W, 2); 0, 0 where the window holds no answer whole, or there is none; UNREAD twice in all
+        windows of a question that has an answer which none of them holds: that it has none is not so.
     """
     found = []
     for one, its in zip(asked, answers, strict=True):
-        touched = [tokens for tokens in (covered(one, answer) for answer in its) if tokens]
-        for view in one.views:
-            whole = [(t.start, t.stop - 1) for t in touched if _holds(view.tokens, t)]
-            shift = view.begin - view.tokens.start
-            found.append([place + shift for place in whole[0]] if whole else [0, 0])
+        held = _held(one, its)
+        absent = UNREAD if its and not any(held) else 0
+        found += [place if place else (absent, absent) for place in held]
     return np.array(found, dtype=np.int64)
+
+
+def unread(asked: Sequence[Asked], answers: Sequence[Sequence[Answer]]) -> int:
+    """Return how many questions have an answer, and no window that holds one whole."""
+    return sum(
+        bool(its) and not any(_held(one, its)) for one, its in zip(asked, answers, strict=True)
+    )
+
+
+def _held(asked: Asked, answers: Sequence[Answer]) -> list[tuple[int, int] | None]:
+    """Return the first and last token of the first answer that each window holds whole."""
+    touched = [tokens for tokens in (covered(asked, answer) for answer in answers) if tokens]
+    found: list[tuple[int, int] | None] = []
+    for view in asked.views:
+        whole = [tokens for tokens in touched if _holds(view.tokens, tokens)]
+        shift = view.begin - view.tokens.start
+        found.append((whole[0].start + shift, whole[0].stop - 1 + shift) if whole else None)
+    return found
 
 
 def covered(asked: Asked, answer: Answer) -> range:

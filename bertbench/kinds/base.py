@@ -23,6 +23,7 @@ class Kind(Protocol):
     Attributes:
         name: What the config calls it.
         reading: How an encoder reads its texts: `text`, `token` or `span`.
+        long_text: What is read of a long one where a task does not say.
         predicted: What predictions are, in words with shapes.
         measures: Its metrics by name.
         tie: Of the metric that decides between what validation finds equal.
@@ -32,6 +33,7 @@ class Kind(Protocol):
 
     name: str
     reading: str
+    long_text: str
     predicted: str
     measures: dict[str, Measure]
     tie: str

@@ -17,6 +17,7 @@ class Classification:
 
     name = "classification"
     reading = "text"
+    long_text = "head"
     predicted = "float64 probabilities (T, C)"
     measures = {
         name: Measure(

@@ -25,6 +25,7 @@ class Multilabel:
 
     name = "multilabel"
     reading = "text"
+    long_text = "head"
     predicted = "float64 probabilities (T, C), each class for itself"
     columns = Columns(label="labels")
     measures = {

@@ -24,6 +24,7 @@ class Ranking:
 
     name = "ranking"
     reading = "text"
+    long_text = "head"
     predicted = "float64 scores (T,), higher is more relevant"
     columns = Columns(text="query", second="candidate", label="relevance")
     measures = {

@@ -24,6 +24,7 @@ class Regression:
 
     name = "regression"
     reading = "text"
+    long_text = "head"
     predicted = "float64 numbers (T,)"
     columns = Columns(label="label")
     measures = {

@@ -29,6 +29,7 @@ class Span:
 
     name = "span"
     reading = "span"
+    long_text = "window"
     predicted = "a Guess for each question"
     columns = Columns(text="question", second="context", label="answers")
     measures = {

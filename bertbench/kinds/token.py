@@ -47,6 +47,7 @@ class Token:
 
     name = "token"
     reading = "token"
+    long_text = "window"
     predicted = "a float64 array (words, C) of probabilities for each sentence"
     columns = Columns(text="tokens", label="tags")
     measures = {

@@ -11,7 +11,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bertbench import tokenizer as tokenizers
-from bertbench.data.passages import LONGEST, Asked, Reading, Views, decode, lengths, targets
+from bertbench.data.passages import (
+    LONGEST,
+    UNREAD,
+    Asked,
+    Reading,
+    Views,
+    decode,
+    lengths,
+    targets,
+    unread,
+)
 from bertbench.models import checkpoint
 from bertbench.models.encoder import Encoder, positions
 from bertbench.models.heads import check_layer
@@ -120,6 +130,10 @@ class FittedReader:
         places = torch.from_numpy(targets(encoded, labels))
         return (views, places), int(views.attention_mask.sum())
 
+    def unread(self, encoded: list[Asked], labels: Any) -> int:
+        """Return the questions whose answer no window holds."""
+        return unread(encoded, labels)
+
     def predict(self, texts: list[tuple[str, str]]) -> list[Guess]:
         """Return a guess for each question."""
         return self.predict_encoded(self.encode(texts))
@@ -176,15 +190,21 @@ def masked(scores: Tensor, inside: Tensor) -> Tensor:
 
 
 def span_loss(logits: Tensor, places: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the mean cross-entropy of start and end (nats), and what to log.
+    """Return the mean cross-entropy of start and end (nats) over what was read, and what to log.
 
     Args:
         logits: (W, L, 2).
-        places: int64, (W, 2): first and last token of the answer.
+        places: int64, (W, 2): first and last token of the answer; UNREAD in windows that count for nothing.
     """
     places = places.to(logits.device)
-    loss = nn.functional.cross_entropy(logits.transpose(1, 2).flatten(0, 1), places.flatten())
-    right = (logits.argmax(1) == places).all(1).float().mean()
+    told = places[:, 0] != UNREAD
+    windows = told.sum().clamp(min=1)  # of none the loss is 0
+    flat = logits.transpose(1, 2).flatten(0, 1)
+    total = nn.functional.cross_entropy(
+        flat, places.flatten(), ignore_index=UNREAD, reduction="sum"
+    )
+    loss = total / (2 * windows)
+    right = ((logits.argmax(1) == places).all(1) & told).sum() / windows
     return loss, {"loss": loss.detach(), "accuracy": right}
 
 

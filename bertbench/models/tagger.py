@@ -163,6 +163,12 @@ class FittedTagger:
                 found[rows[sentence]][word] = share
         return found
 
+    def unread(self, encoded: Encoded, labels: Any) -> int:  # noqa: ARG002
+        """Return the words that were cut off."""
+        return sum(
+            one.words - len({w for piece in one.pieces for w in piece.words}) for one in encoded
+        )
+
     def calibrate(
         self,
         predictions: list[np.ndarray],

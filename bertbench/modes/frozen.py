@@ -118,7 +118,7 @@ class Frozen:
         validation, test = (
             fitted.spread(*them, count) for them, count in zip(others, counts, strict=True)
         )
-        stats = {"chosen/C": c}
+        stats = {"chosen/C": c, "unread": float((~seen).sum())}
         stats |= _cost(started, kept, count_parameters(reader.states))
         return Outcome(fitted, validation, test, stats)
 

@@ -32,6 +32,7 @@ class Tfidf:
         min_documents: An n-gram counts if it stands in so many training texts.
         stop_words: What to choose from: null keeps every word, `english` drops scikit-learn's list.
         penalties: Values of C to choose from.
+        ridge: The same for regression, where the best C is smaller.
 
     Raises:
         UserError: `ngrams` or `min_documents` is below 1, `characters` below 2, or `stop_words` is no list.
@@ -45,6 +46,7 @@ class Tfidf:
         min_documents: int,
         stop_words: Sequence[str | None],
         penalties: Sequence[float],
+        ridge: Sequence[float],
     ) -> None:
         if not stop_words or not {*stop_words} <= {None, "english"}:
             raise UserError(
@@ -56,7 +58,7 @@ class Tfidf:
             )
         if characters is not None and characters < 2:
             raise UserError(f"mode.characters={characters} must be null or at least 2")
-        self.min_documents, self.penalties = min_documents, penalties
+        self.min_documents, self.penalties, self.ridge = min_documents, penalties, ridge
         self.grams = [texts.Grams("word", ngrams, words) for words in dict.fromkeys(stop_words)]
         if characters is not None:
             self.grams.append(texts.Grams("character", characters, None))
@@ -76,7 +78,7 @@ class Tfidf:
                 data,
                 setting.metric,
                 min_documents=self.min_documents,
-                penalties=self.penalties,
+                penalties=self.ridge if data.kind == "regression" else self.penalties,
             )
             for grams in self.grams
         ]

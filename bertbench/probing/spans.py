@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bertbench import interrupt
 from bertbench import tokenizer as tokenizers
-from bertbench.data.passages import LONGEST, Asked, Reading, Views, lengths, targets
+from bertbench.data.passages import LONGEST, Asked, Reading, Views, lengths, targets, unread
 from bertbench.models import checkpoint
 from bertbench.models.encoder import Encoder, positions
 from bertbench.models.reader import SpanHead, calibrated, guesses, masked, span_loss
@@ -150,6 +150,10 @@ class FittedSpans:
         views, states = self._padded(encoded)
         places = torch.from_numpy(targets([kept.asked for kept in encoded], labels))
         return (states, views, places), int(views.attention_mask.sum())
+
+    def unread(self, encoded: Sequence[Kept], labels: Any) -> int:
+        """Return the questions whose answer no window holds."""
+        return unread([kept.asked for kept in encoded], labels)
 
     @torch.inference_mode()
     def predict_encoded(self, encoded: Sequence[Kept]) -> list[Guess]:

@@ -282,6 +282,18 @@ def test_one_thing_is_told_from_several(kind):
     assert says(one)
 
 
+@pytest.mark.parametrize("kind", ["regression", "ranking"])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 2e3])
+def test_numbers_that_differ_by_rounding_alone_are_one(kind, size):
+    says = kinds.find(kind).says_one_thing
+    one = np.full(30, size, dtype=np.float32)
+    steps = one + np.spacing(one) * (np.arange(30) % 3)
+    assert says(one)
+    assert says(steps.astype(np.float64))
+    assert not says(steps * (1 + 1e-4 * np.arange(30)))
+    assert says(np.zeros(30))
+
+
 def test_tags_of_spans_have_an_f1_and_parts_of_speech_have_none():
     token = kinds.find("token")
     assert token.metrics(TAGS) == ["span_f1", "word_accuracy", "log_loss"]

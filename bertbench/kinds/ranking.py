@@ -9,7 +9,7 @@ from bertbench.errors import UserError
 from bertbench.kinds.base import Measure
 from bertbench.kinds.cells import Columns, number, text
 from bertbench.kinds.regression import check_numbers
-from bertbench.scores import rankings
+from bertbench.scores import numbers, rankings
 from bertbench.types import Split
 
 
@@ -85,8 +85,8 @@ class Ranking:
         return np.zeros(len(split.ids), dtype=np.int64)
 
     def says_one_thing(self, predictions: np.ndarray) -> bool:
-        """See `Kind`."""
-        return len(np.unique(predictions)) == 1
+        """See `Kind`; numbers that differ by rounding alone are one."""
+        return numbers.constant(predictions)
 
     def table(self, split: Split, predictions: np.ndarray, classes: list[str]) -> dict[str, Any]:
         """See `Kind`; a candidate alone is neither right nor wrong."""

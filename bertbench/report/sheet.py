@@ -20,8 +20,9 @@ NOTES = """\
   layer and random weights. A pretrained encoder is one for all seeds, so its own luck is in no spread
   (where pretrain.seed moves with the seed it is another for each, and is).
   *Alike* seeds gave the same numbers: nothing in that row depends on the seed.
-- The difference is paired: the same test items, the same seeds, row minus TF-IDF.
-- *Only it / only TF-IDF* counts the test items that one of the two has right and the other wrong, a seed.
+- The difference is paired: the same test items, the same seeds, row minus baseline (the row in bold).
+- *Only it / only the baseline* counts the test items that one of them has right and the other wrong, a seed.
+- ↓ marks what is better low.
 - Pretraining seconds are spent once for an encoder, whatever the number of rows and seeds that use it.
 - Training seconds include the choices made on validation. All seconds were measured on the machine below."""
 
@@ -123,7 +124,7 @@ def plain_table(tables: list[Table]) -> str:
     """Return the tables for a terminal: row, score, difference, cost; what pretraining came to."""
     lines = []
     for table in tables:
-        head = ("row", f"test {_words(table.metric)}", f"vs {table.linear}", "train s", "ms/text")
+        head = ("row", f"test {_marked(table.metric)}", f"vs {table.linear}", "train s", "ms/text")
         body = [
             (
                 _named(row),
@@ -149,8 +150,8 @@ def plain_table(tables: list[Table]) -> str:
 def _table(table: Table) -> list[str]:
     asked = [name for row in table.rows for name in row.record.science["task"]["metrics"]]
     extra = [name for name in dict.fromkeys(asked) if name != table.metric]
-    head = ["row", "seeds", _words(table.metric)]
-    head += [f"vs {table.linear}", f"only it / only {table.linear}", *map(_words, extra)]
+    head = ["row", "seeds", _marked(table.metric)]
+    head += [f"vs {table.linear}", f"only it / only {table.linear}", *map(_marked, extra)]
     head += ["parameters", "pretraining tokens", "pretraining s", "training s", "ms a text"]
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for row in table.rows:
@@ -181,6 +182,10 @@ def _warnings(table: Table) -> list[str]:
 
 def _words(metric: str) -> str:
     return METRIC_WORDS.get(metric, metric)
+
+
+def _marked(metric: str) -> str:
+    return f"{_words(metric)}{'' if measure(metric).higher_is_better else ' ↓'}"
 
 
 def _named(row: Row) -> str:
@@ -222,7 +227,9 @@ def _reading(tables: list[Table]) -> list[str]:
     }
     if not seen:
         return []
-    return [f"- TF-IDF reads each text whole; the encoders here read: {', '.join(sorted(seen))}."]
+    return [
+        f"- The baseline reads each text whole; the encoders here read: {', '.join(sorted(seen))}."
+    ]
 
 
 def _environment(tables: list[Table]) -> list[str]:

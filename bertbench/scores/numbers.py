@@ -6,6 +6,8 @@ shape, no text, nan or an infinity (ValueError).
 
 import numpy as np
 
+ROUNDING = 1e-6  # relative; about eight steps of single precision
+
 
 def pearson(labels: np.ndarray, predictions: np.ndarray) -> float:
     """Return Pearson's correlation, in [-1, 1]; 0 where labels or predictions are constant.
@@ -76,6 +78,12 @@ def rmse(labels: np.ndarray, predictions: np.ndarray) -> float:
     if largest == 0:
         return 0.0
     return float(largest * np.sqrt(np.mean((errors / largest) ** 2)))  # no square overflows
+
+
+def constant(predictions: np.ndarray) -> bool:
+    """Tell whether all numbers (T,) are the same but for rounding: a millionth of the largest."""
+    largest = float(np.abs(predictions).max(initial=0.0))
+    return bool(np.ptp(predictions) <= ROUNDING * largest)
 
 
 def _constant(values: np.ndarray) -> bool:

@@ -19,6 +19,10 @@ from bertbench.schema import RunConfig
 Plain = dict[str, Any]
 
 
+ENDINGS = "csv|tsv|jsonl?|ndjson|parquet|conllu?|bio|iob2?|txt"  # of files of labelled data
+PARTS = ("train", "training", "dev", "valid", "validation", "val", "test", "data")
+
+
 def register() -> None:
     """Store the schema, and the resolver `stem`, so that the yaml can name them."""
     ConfigStore.instance().store(name="schema", node=RunConfig)
@@ -26,8 +30,14 @@ def register() -> None:
 
 
 def stem(path: object) -> str:
-    """Return a file's name without folder and endings, of letters, digits, '_', '-' and '.' alone."""
-    name = re.sub(r"(\.(csv|tsv|jsonl))?(\.gz)?$", "", Path(str(path)).name, flags=re.IGNORECASE)
+    """Return what the data of a file are called, of letters, digits, '_', '-' and '.' alone.
+
+    That is its name without endings; where that says only which part it is, the name of its folder.
+    """
+    place = Path(str(path))
+    name = re.sub(rf"(\.({ENDINGS}))?(\.gz)?$", "", place.name, flags=re.IGNORECASE)
+    if name.lower() in PARTS and place.parent.name:
+        name = place.parent.name
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "files"
 
 

@@ -355,3 +355,16 @@ def test_build_lets_the_users_error_through():
     node = {"_target_": "bertbench.metrics.find", "name": "acuracy"}
     with pytest.raises(UserError, match="did you mean 'accuracy'"):
         config.build(node)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("tickets.csv", "tickets"), ("a/tickets.jsonl.gz", "tickets"), ("a/Tickets.PARQUET", "Tickets"),
+        ("sst2/train.tsv", "sst2"), ("snips/train", "snips"), ("policyqa/dev.json", "policyqa"),
+        ("train.csv", "train"), ("mrpc/msr-para-train.tsv", "msr-para-train"), ("a/v1.2.conllu", "v1.2"),
+        ("owner/a data set", "a-data-set"), ("...", "files"),
+    ],
+)  # fmt: skip
+def test_a_task_is_called_as_its_file_or_as_its_folder(path, name):
+    assert config.stem(path) == name

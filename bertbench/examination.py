@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from bertbench.data import duplicates, flaws, lengths, yardsticks
-from bertbench.data.flaws import Flaw
 from bertbench.data.yardsticks import Yardstick
 from bertbench.kinds.base import shown
+from bertbench.records import fingerprint as fingerprint_of
 from bertbench.report.datacard import Card, Repeat, Tokenizing, as_json, describe, render
 from bertbench.scores.answers import mean_f1
 from bertbench.store import Store
-from bertbench.types import TaskData
+from bertbench.types import Flaw, TaskData
 
 NEAR = 0.8  # least share of common shingles of texts that are nearly alike
-VERSION = 1  # raised when a card says other things of the same data
+VERSION = 2  # raised when a card says other things of the same data
 SEED = 0  # of the cross-validation behind the hints on labels
 
 
@@ -38,7 +38,7 @@ def examine(data: TaskData, tokenizers: Mapping[str, Any], *, max_length: int) -
     return describe(
         data,
         found,
-        flaws.find(data, found, seed=SEED),
+        [*data.flaws, *flaws.find(data, found, seed=SEED)],
         yardsticks=yardsticks.measure(data, answer_score=mean_f1),
         tokenizers={
             name: tokenizing(data, tokenizer, max_length=max_length)
@@ -69,7 +69,9 @@ def provide(
     def make(folder: Path) -> None:
         write(examine(data, {}, max_length=max_length), folder / "card")
 
-    folder = store.entry("card", {"version": VERSION, "data": fingerprint}, make)
+    read = [*data.notes, *map(list, data.flaws)]
+    recipe = {"version": VERSION, "data": fingerprint, "read": fingerprint_of(read)}
+    folder = store.entry("card", recipe, make)
     kept = restored(json.loads((folder / "card.json").read_text(encoding="utf-8")))
     found = {
         name: tokenizing(data, tokenizer, max_length=max_length)

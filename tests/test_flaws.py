@@ -5,7 +5,7 @@ import pytest
 from test_duplicates import random_texts, search
 
 from bertbench.data import bbc, doubts, flaws, lengths, yardsticks
-from bertbench.data.flaws import SHOWN, splits_of
+from bertbench.data.flaws import splits_of
 from bertbench.errors import UserError
 from bertbench.scores.answers import mean_f1
 from bertbench.types import Answer, Split, TaskData
@@ -83,10 +83,10 @@ def test_rare_classes_are_named_with_their_rows_and_stop_the_look_for_wrong_labe
     assert "the class rare has 2 training texts, fewer than 5" in found["suspicious labels"].words
 
 
-def test_a_flaw_shows_at_most_so_many_rows_and_counts_all():
+def test_a_flaw_names_all_its_rows():
     data = classification(train=[("the same once more", 0)] * 50)
     found = examine(data)["duplicates in train"]
-    assert (found.count, len(found.rows)) == (49, SHOWN)
+    assert (found.count, len(found.rows)) == (49, 49)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -102,7 +102,7 @@ def test_labels_that_were_flipped_are_found(seed):
     assert true >= 0.6 * len(flipped)
     assert len(found) - true <= true
     again = flaws.suspicious_labels(train._replace(labels=labels), classes, seed=seed)
-    assert (again.count, again.rows) == (len(found), [train.ids[row] for row in found[:SHOWN]])
+    assert (again.count, again.rows) == (len(found), [train.ids[row] for row in found])
 
 
 def test_a_label_is_doubted_below_the_mean_of_its_class_alone():

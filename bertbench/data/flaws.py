@@ -3,27 +3,16 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from bertbench.data.doubts import disbelieved, out_of_fold, refused
 from bertbench.data.duplicates import KINDS, Duplicates, leaks, normalise, parts_of, within
-from bertbench.types import Split, TaskData
+from bertbench.types import Flaw, Split, TaskData
 
 FEW = 5  # training items of a class below which it is rare
-SHOWN = 20  # ids of a flaw
 NAMED = 5  # classes in a sentence
-
-
-class Flaw(NamedTuple):
-    """One thing that was looked for; `count` 0 means that it is not there, `of` 0 that none looked."""
-
-    name: str
-    count: int  # pyright: ignore[reportIncompatibleMethodOverride] - no one counts its values
-    of: int
-    rows: list[str]  # ids, at most SHOWN
-    words: str  # one sentence with the numbers
 
 
 def splits_of(data: TaskData) -> dict[str, Split]:
@@ -120,7 +109,7 @@ def rare_classes(data: TaskData) -> Flaw:
         f"{len(rare):,} of {_many(len(data.classes), 'class', 'classes')} have fewer than {FEW} training "
         f"{_unit(data.kind)}{named}."
     )
-    return Flaw("rare classes", len(rare), len(data.classes), ids[:SHOWN], words)
+    return Flaw("rare classes", len(rare), len(data.classes), ids, words)
 
 
 def untrained_classes(data: TaskData) -> Flaw:
@@ -287,4 +276,4 @@ def _named(names: Iterable[str]) -> str:
 
 
 def _flaw(name: str, rows: list[str], of: int, tail: str) -> Flaw:
-    return Flaw(name, len(rows), of, rows[:SHOWN], f"{len(rows):,} {tail}.")
+    return Flaw(name, len(rows), of, rows, f"{len(rows):,} {tail}.")

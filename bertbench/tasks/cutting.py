@@ -1,5 +1,6 @@
 """Labelled items in, splits out: blank ones found, repeated ones left out, absent parts cut."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from bertbench.data.splits import grouped, stratified
 from bertbench.errors import UserError
 from bertbench.kinds.base import Kind
 from bertbench.kinds.cells import Columns
-from bertbench.types import Split
+from bertbench.types import Flaw, Split
 
 SHARE = 0.2  # of the training items, for each part that has none of its own
 SEED = 0  # of that cut, whatever the run's seed
@@ -24,6 +25,13 @@ class Item(NamedTuple):
     label: Any
     group: str | None
     place: str  # such as "line 7"
+
+
+class Findings(NamedTuple):
+    """What reading has to say: grows while it goes on."""
+
+    notes: list[str]  # for the log and the card, a sentence each
+    flaws: list[Flaw]  # of rows that are left out
 
 
 def lacking(cells: dict[str, Any], columns: Columns, kind: Kind) -> str | None:
@@ -71,30 +79,66 @@ def group_of(
     return None if own is None else text[own]
 
 
-def distinct(items: Sequence[Item], place: str, notes: list[str]) -> list[Item]:
+def leave_out(findings: Findings, place: str, part: str, rows: dict[str, str], total: int) -> None:
+    """Say which rows lack a text or a label and are left out, if any.
+
+    Args:
+        findings: Gets a sentence and a flaw.
+        place: What the rows were read from.
+        part: Of the task, where there are several files; else empty.
+        rows: By id, what an error calls them.
+        total: Rows that were read.
+    """
+    if not rows:
+        return
+    words = f"{len(rows)} of {total} rows lack a text or a label and are left out"
+    findings.notes.append(f"{place}: {words} ({named([*rows.values()])})")
+    name = f"incomplete rows in {part}" if part else "incomplete rows"
+    findings.flaws.append(Flaw(name, len(rows), total, [*rows], f"{words}."))
+
+
+def distinct(items: Sequence[Item], place: str, findings: Findings) -> list[Item]:
     """Keep the first item of each text, so that none can lie on both sides of a cut.
 
     Args:
         items: All that is to be cut.
         place: What they were read from, for the notes.
-        notes: Gets a sentence for what is left out.
+        findings: Gets a sentence and a flaw for what is left out.
     """
     first: dict[tuple[str, ...], Item] = {}
-    again: list[str] = []
-    conflicts: list[str] = []
+    again: list[tuple[Item, Item]] = []
+    conflicts: list[tuple[Item, Item]] = []
     for item in items:
         kept = first.setdefault(tuple(map(normalise, parts_of(item.text) or ())), item)
         if kept is not item:
-            (conflicts if kept.label != item.label else again).append(
-                f"{item.place} as {kept.place}"
-            )
-    for rows, what in ((again, "the same label"), (conflicts, "another label")):
-        if rows:
-            notes.append(
+            (conflicts if kept.label != item.label else again).append((item, kept))
+    for pairs, what in ((again, "the same label"), (conflicts, "another label")):
+        if pairs:
+            rows = [f"{item.place} as {kept.place}" for item, kept in pairs]
+            findings.notes.append(
                 f"{place}: {len(rows)} rows repeat the text of an earlier one with {what} and are left out "
                 f"({named(rows)})"
             )
+    if again:
+        words = f"{len(again)} of {len(items)} rows repeat an earlier one with its label and are left out."
+        ids = [item.id for item, _ in again]
+        findings.flaws.append(Flaw("duplicates left out", len(again), len(items), ids, words))
+    if conflicts:
+        findings.flaws.append(_conflict(items, conflicts))
     return list(first.values())
+
+
+def _conflict(items: Sequence[Item], conflicts: list[tuple[Item, Item]]) -> Flaw:
+    """Return the rows of one text and several labels, those that are kept too: one of them is wrong."""
+    found = {item.id for item in itertools.chain(*conflicts)}
+    ids = [item.id for item in items if item.id in found]
+    texts = len({kept.id for _, kept in conflicts})
+    words = (
+        f"{len(ids)} of {len(items)} rows have a text that stands elsewhere with another label "
+        f"({texts} {'text' if texts == 1 else 'texts'}); of each text the first row is kept, the others are "
+        "left out."
+    )
+    return Flaw("conflicting labels left out", len(ids), len(items), ids, words)
 
 
 def cut(

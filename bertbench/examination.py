@@ -16,7 +16,6 @@ from bertbench.scores.answers import mean_f1
 from bertbench.store import Store
 from bertbench.types import Flaw, TaskData
 
-NEAR = 0.8  # least share of common shingles of texts that are nearly alike
 VERSION = 2  # raised when a card says other things of the same data
 SEED = 0  # of the cross-validation behind the hints on labels
 
@@ -33,7 +32,7 @@ def examine(data: TaskData, tokenizers: Mapping[str, Any], *, max_length: int) -
     found = duplicates.find(
         {name: split.texts for name, split in splits.items()},
         {name: split.ids for name, split in splits.items()},
-        threshold=NEAR,
+        threshold=duplicates.NEAR,
     )
     return describe(
         data,

@@ -5,11 +5,14 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from bertbench.data.duplicates import normalise, parts_of
 from bertbench.data.splits import grouped, stratified
 from bertbench.errors import UserError
 from bertbench.kinds.base import Kind
 from bertbench.kinds.cells import Columns
+from bertbench.tasks.nearness import together
 from bertbench.types import Flaw, Split
 
 SHARE = 0.2  # of the training items, for each part that has none of its own
@@ -142,14 +145,17 @@ def _conflict(items: Sequence[Item], conflicts: list[tuple[Item, Item]]) -> Flaw
 
 
 def cut(
-    items: Sequence[Item], parts: int, kind: Kind, *, place: str, way_out: str
+    items: Sequence[Item], parts: int, kind: Kind, findings: Findings, *, place: str, way_out: str
 ) -> list[list[Item]]:
     """Cut a fifth off for each part but the first, with the strata in proportion and groups whole.
+
+    Near duplicates go where the first of them goes; see `nearness.together`.
 
     Args:
         items: Distinct ones.
         parts: Two or three.
         kind: Of the task; says what the strata are.
+        findings: Gets a sentence where near duplicates may lie in two parts.
         place: What the items were read from, for the error.
         way_out: What to name instead, for the error.
 
@@ -160,11 +166,17 @@ def cut(
     if items[0].group is not None:
         what, names = "groups", [normalise(item.group or "") for item in items]
         chosen = grouped(names, shares, seed=SEED)
+        units = np.unique(names, return_inverse=True)[1]
+        strata = np.zeros(len(items), dtype=np.int64)
     else:
         classes = kind.classes([item.label for item in items])
         what = "distinct texts of each class" if classes else "distinct texts"
-        whole = split_of(items, kind, classes)
-        chosen = stratified(kind.strata(whole), shares, seed=SEED)
+        strata = kind.strata(split_of(items, kind, classes))
+        chosen = stratified(strata, shares, seed=SEED)
+        units = np.arange(len(items))
+    if all(map(len, chosen)):
+        chosen, said = together([item.text for item in items], units, strata, chosen)
+        findings.notes.extend([f"{place}: {said}"] if said else [])
     found = [[items[i] for i in rows] for rows in chosen]
     if not all(found):
         raise UserError(

@@ -115,6 +115,7 @@ def _task(sources: tuple[Source, ...], reading: Reading) -> TaskData:
             cutting.distinct(parts["train"], path, findings),
             1 + len(absent),
             kind,
+            findings,
             place=path,
             way_out="files for task.validation and task.test",
         )

@@ -151,6 +151,7 @@ def of_splits(parts: dict[str, Part], reading: Reading) -> TaskData:
             cutting.distinct(items["train"], place, findings),
             1 + len(absent),
             kind,
+            findings,
             place=place,
             way_out="splits for task.validation and task.test",
         )

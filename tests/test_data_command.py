@@ -97,6 +97,18 @@ def test_a_leak_with_other_case_and_spaces_is_on_the_card_and_stops_a_run(ticket
     command.main(["card", *given])
     card = json.loads(Path("data_cards/own/card.json").read_text(encoding="utf-8"))
     assert "1 of 2 test texts stand in train too (1 normalised)" in card["verdict"]
+    command.main(["card", *given, "task.leaks=warn"])
+    card = json.loads(Path("data_cards/own/card.json").read_text(encoding="utf-8"))
+    assert "1 of 2 test texts stand in train too (1 normalised)" in card["verdict"]
+    assert any("scores on them flatter every model" in note for note in card["notes"])
+    command.main(["card", *given, "task.leaks=drop"])
+    card = json.loads(Path("data_cards/own/card.json").read_text(encoding="utf-8"))
+    assert (card["rows"]["test"], "stand in train" in card["verdict"]) == (1, False)
+    [dropped] = [flaw for flaw in card["flaws"] if flaw["name"] == "leaks dropped from test"]
+    assert dropped["rows"] == ["test:2"]
+    assert any(note.endswith("they are left out") for note in card["notes"])
+    page = Path("data_cards/own/card.md").read_text(encoding="utf-8")
+    assert "leaks dropped from test" in page.partition("## To know")[2].partition("\n## ")[0]
     refused(
         bertbench(tmp_path, "model=tfidf", *given),
         "1 of 2 test texts of task own also stand in an earlier split ('test:2')",

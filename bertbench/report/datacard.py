@@ -23,6 +23,8 @@ TO_KNOW = (
     "answers that stand twice",
     "contexts without an answer",
     "questions asked twice",
+    "leaks dropped from validation",
+    "leaks dropped from test",
 )
 UNITS = {"multilabel": "labels", "token": "words", "span": "questions"}  # others count items
 NOTES = """\

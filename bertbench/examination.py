@@ -10,6 +10,7 @@ import numpy as np
 from bertbench.data import duplicates, flaws, lengths, yardsticks
 from bertbench.data.yardsticks import Yardstick
 from bertbench.kinds.base import shown
+from bertbench.kinds.noticing import noticed
 from bertbench.records import fingerprint as fingerprint_of
 from bertbench.report.datacard import Card, Repeat, Tokenizing, as_json, describe, render
 from bertbench.scores.answers import mean_f1
@@ -37,7 +38,7 @@ def examine(data: TaskData, tokenizers: Mapping[str, Any], *, max_length: int) -
     return describe(
         data,
         found,
-        [*data.flaws, *flaws.find(data, found, seed=SEED)],
+        _flaws(data, found),
         yardsticks=yardsticks.measure(data, answer_score=mean_f1),
         tokenizers={
             name: tokenizing(data, tokenizer, max_length=max_length)
@@ -45,6 +46,15 @@ def examine(data: TaskData, tokenizers: Mapping[str, Any], *, max_length: int) -
         },
         notes=data.notes,
     )
+
+
+def _flaws(data: TaskData, found: duplicates.Duplicates) -> list[Flaw]:
+    """Return what reading, looking and the kind itself find; one thing found twice is said once."""
+    looked = flaws.find(data, found, seed=SEED)
+    known = {flaw.name for flaw in looked if flaw.count}
+    more = [flaw for flaw in noticed(data) if flaw.name not in known]
+    anew = {flaw.name for flaw in more}
+    return [*data.flaws, *(flaw for flaw in looked if flaw.name not in anew), *more]
 
 
 def provide(

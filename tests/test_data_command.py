@@ -114,3 +114,26 @@ def test_a_leak_with_other_case_and_spaces_is_on_the_card_and_stops_a_run(ticket
         "1 of 2 test texts of task own also stand in an earlier split ('test:2')",
         "task.leaks=drop",
     )
+
+
+def test_what_is_odd_about_classes_is_to_mend(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    labels = ["Sport", "sport", "NULL", "art"]
+    rows = [f"text {i} of {i},{labels[i % 4]}" for i in range(80)]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    command.main(["card", "task=files", "task.name=own", "task.train=data.csv"])
+    page = capsys.readouterr().out
+    assert page.split("\n")[2].startswith("**2 things to mend before training:** ")
+    assert "the classes 'Sport', 'sport' read alike" in page.split("\n")[2]
+    assert "20 rows have the class 'NULL'" in page.split("\n")[2]
+
+
+def test_a_class_without_training_texts_is_said_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    parts = {"train": ["a", "b"], "validation": ["a", "b"], "test": ["a|b", "c"]}
+    for part, labels in parts.items():
+        rows = [f"{part} {i} of {i},{labels[i % 2]}" for i in range(20)]
+        (tmp_path / f"{part}.csv").write_text("\n".join(["text,labels", *rows]), encoding="utf-8")
+    given = [f"task.{part}={part}.csv" for part in parts]
+    command.main(["card", "task=files", "task.name=own", "task.kind=multilabel", *given])
+    assert capsys.readouterr().out.count("**untrained classes**") == 1

@@ -75,6 +75,40 @@ def test_planted_flaws_of_texts_and_labels_are_named():
     assert "rare" in found["untrained classes"].words
 
 
+def test_texts_without_words_are_named_and_unseen_ones_are_blank():
+    odd = [
+        "?!",
+        "😀",
+        "NULL",
+        " n/a ",
+        "\u200b\u200d",
+        "\u2800",
+        "5",
+        "語",
+        "no n/a",
+        "\U0001f468\u200d",
+    ]
+    found = examine(classification(train=[(text, 0) for text in odd]))
+    assert found["texts without words"].rows == [
+        "train:20",
+        "train:21",
+        "train:22",
+        "train:23",
+        "train:29",
+    ]
+    assert found["empty texts"].rows == ["train:24", "train:25"]
+    pairs = [(text, "a text") for text in odd]
+    parts = dict.fromkeys(("validation", "test"), ([], classes_of()))
+    data = make_task("classification", ["a"], train=(pairs, classes_of(*[0] * 10)), **parts)
+    assert examine(data)["texts without words"].rows == [
+        "train:0",
+        "train:1",
+        "train:2",
+        "train:3",
+        "train:9",
+    ]
+
+
 def test_rare_classes_are_named_with_their_rows_and_stop_the_look_for_wrong_labels():
     found = examine(classification(train=[("one of a kind", 2), ("and another", 2)]))
     assert found["rare classes"][1:4] == (1, 3, ["train:20", "train:21"])

@@ -23,6 +23,7 @@ TO_KNOW = (
     "answers that stand twice",
     "contexts without an answer",
     "questions asked twice",
+    "texts without words",
     "leaks dropped from validation",
     "leaks dropped from test",
 )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bertbench.data.duplicates import normalise, parts_of
+from bertbench.data.seeing import is_blank
 from bertbench.data.splits import grouped, stratified
 from bertbench.errors import UserError
 from bertbench.kinds.base import Kind
@@ -51,7 +52,7 @@ def lacking(cells: dict[str, Any], columns: Columns, kind: Kind) -> str | None:
 def _blank(value: Any) -> bool:
     if isinstance(value, float):
         return math.isnan(value)  # as tables write what is not there
-    return value is None or (isinstance(value, str | list) and not _joined(value).strip())
+    return value is None or (isinstance(value, str | list) and is_blank(_joined(value)))
 
 
 def _joined(value: str | list[Any]) -> str:

@@ -12,7 +12,7 @@ from bertbench.data.reading import is_file, is_folder
 from bertbench.errors import UserError
 from bertbench.kinds.base import Kind
 from bertbench.kinds.cells import Columns, identity
-from bertbench.kinds.validate import noticed
+from bertbench.kinds.noticing import noticed
 from bertbench.tasks import cutting
 from bertbench.tasks.cutting import Findings, Item
 from bertbench.types import TaskData
@@ -126,7 +126,7 @@ def _task(sources: tuple[Source, ...], reading: Reading) -> TaskData:
     classes = kind.classes([item.label for items in named for item in items])
     splits = [cutting.split_of(items, kind, classes) for items in named]
     data = TaskData("files", classes, *splits, kind=reading.kind)
-    findings.notes.extend(f"{sources[0].path}: {words}" for words in noticed(data))
+    findings.notes.extend(f"{sources[0].path}: {flaw.words}" for flaw in noticed(data))
     for note in findings.notes:
         log.warning("%s", note)
     return data._replace(notes=tuple(findings.notes), flaws=tuple(findings.flaws))

@@ -11,7 +11,7 @@ from bertbench.data.fetching import check_id, fetch
 from bertbench.errors import UserError, nearest
 from bertbench.kinds.base import Kind
 from bertbench.kinds.cells import SHOWN, Columns, class_name
-from bertbench.kinds.validate import noticed
+from bertbench.kinds.noticing import noticed
 from bertbench.tasks import cutting
 from bertbench.tasks.cutting import Findings, Item
 from bertbench.types import TaskData
@@ -163,7 +163,7 @@ def of_splits(parts: dict[str, Part], reading: Reading) -> TaskData:
         classes = [one for one in order if one in set(classes)]
     splits = [cutting.split_of(part, kind, classes) for part in named]
     data = TaskData(reading.name, classes, *splits, kind=reading.kind)
-    findings.notes.extend(f"{reading.name}: {words}" for words in noticed(data))
+    findings.notes.extend(f"{reading.name}: {flaw.words}" for flaw in noticed(data))
     return data._replace(notes=tuple(findings.notes), flaws=tuple(findings.flaws))
 
 

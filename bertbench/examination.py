@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from bertbench.data import duplicates, flaws, lengths, yardsticks
-from bertbench.data.flaws import Flaw
 from bertbench.data.yardsticks import Yardstick
 from bertbench.kinds.base import shown
+from bertbench.kinds.noticing import noticed
+from bertbench.records import fingerprint as fingerprint_of
 from bertbench.report.datacard import Card, Repeat, Tokenizing, as_json, describe, render
 from bertbench.scores.answers import mean_f1
 from bertbench.store import Store
-from bertbench.types import TaskData
+from bertbench.types import Flaw, TaskData
 
-NEAR = 0.8  # least share of common shingles of texts that are nearly alike
-VERSION = 1  # raised when a card says other things of the same data
+VERSION = 2  # raised when a card says other things of the same data
 SEED = 0  # of the cross-validation behind the hints on labels
 
 
@@ -33,12 +33,12 @@ def examine(data: TaskData, tokenizers: Mapping[str, Any], *, max_length: int) -
     found = duplicates.find(
         {name: split.texts for name, split in splits.items()},
         {name: split.ids for name, split in splits.items()},
-        threshold=NEAR,
+        threshold=duplicates.NEAR,
     )
     return describe(
         data,
         found,
-        flaws.find(data, found, seed=SEED),
+        _flaws(data, found),
         yardsticks=yardsticks.measure(data, answer_score=mean_f1),
         tokenizers={
             name: tokenizing(data, tokenizer, max_length=max_length)
@@ -46,6 +46,15 @@ def examine(data: TaskData, tokenizers: Mapping[str, Any], *, max_length: int) -
         },
         notes=data.notes,
     )
+
+
+def _flaws(data: TaskData, found: duplicates.Duplicates) -> list[Flaw]:
+    """Return what reading, looking and the kind itself find; one thing found twice is said once."""
+    looked = flaws.find(data, found, seed=SEED)
+    known = {flaw.name for flaw in looked if flaw.count}
+    more = [flaw for flaw in noticed(data) if flaw.name not in known]
+    anew = {flaw.name for flaw in more}
+    return [*data.flaws, *(flaw for flaw in looked if flaw.name not in anew), *more]
 
 
 def provide(
@@ -69,7 +78,9 @@ def provide(
     def make(folder: Path) -> None:
         write(examine(data, {}, max_length=max_length), folder / "card")
 
-    folder = store.entry("card", {"version": VERSION, "data": fingerprint}, make)
+    read = [*data.notes, *map(list, data.flaws)]
+    recipe = {"version": VERSION, "data": fingerprint, "read": fingerprint_of(read)}
+    folder = store.entry("card", recipe, make)
     kept = restored(json.loads((folder / "card.json").read_text(encoding="utf-8")))
     found = {
         name: tokenizing(data, tokenizer, max_length=max_length)

@@ -123,6 +123,16 @@ class Split(NamedTuple):
     )
 
 
+class Flaw(NamedTuple):
+    """One thing that was looked for; `count` 0 means that it is not there, `of` 0 that none looked."""
+
+    name: str
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride] - no one counts its values
+    of: int
+    rows: list[str]  # ids, all of them
+    words: str  # one sentence with the numbers
+
+
 class TaskData(NamedTuple):
     """A labelled task, ready to learn."""
 
@@ -133,6 +143,7 @@ class TaskData(NamedTuple):
     test: Split
     kind: str = "classification"
     notes: tuple[str, ...] = ()  # what was noticed while it was read, a sentence each
+    flaws: tuple[Flaw, ...] = ()  # of rows that were left out while it was read
 
 
 class Fitted(Protocol):

@@ -17,7 +17,9 @@ from bertbench.types import Answer
 
 def rows_of(count, *, classes=("a", "b"), start=0):
     """Return pairs of a text and a class."""
-    return [(f"text number {i}", classes[i % len(classes)]) for i in range(start, start + count)]
+    return [
+        (f"text {i} of {i} words", classes[i % len(classes)]) for i in range(start, start + count)
+    ]
 
 
 def write(path, rows, columns=("text", "label")):

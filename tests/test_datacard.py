@@ -178,10 +178,6 @@ def test_many_things_are_counted_and_leaks_come_first():
     assert datacard.verdict(one) == "**1 thing to mend before training:** 1 leaks."
     none = card._replace(flaws=made[1:2] + made[3:])
     assert datacard.verdict(none) == "**Nothing to mend before training was found.**"
-    noted = none._replace(
-        notes=["a.csv: 2 of 9 rows lack a text or a label and are left out (line 3)"]
-    )
-    assert datacard.verdict(noted).endswith(" Some rows were left out: see *Notes of reading*.")
 
 
 def test_a_card_of_many_classes_shows_the_largest():

@@ -5,7 +5,7 @@ import pytest
 from test_duplicates import random_texts, search
 
 from bertbench.data import bbc, doubts, flaws, lengths, yardsticks
-from bertbench.data.flaws import SHOWN, splits_of
+from bertbench.data.flaws import splits_of
 from bertbench.errors import UserError
 from bertbench.scores.answers import mean_f1
 from bertbench.types import Answer, Split, TaskData
@@ -75,6 +75,40 @@ def test_planted_flaws_of_texts_and_labels_are_named():
     assert "rare" in found["untrained classes"].words
 
 
+def test_texts_without_words_are_named_and_unseen_ones_are_blank():
+    odd = [
+        "?!",
+        "😀",
+        "NULL",
+        " n/a ",
+        "\u200b\u200d",
+        "\u2800",
+        "5",
+        "語",
+        "no n/a",
+        "\U0001f468\u200d",
+    ]
+    found = examine(classification(train=[(text, 0) for text in odd]))
+    assert found["texts without words"].rows == [
+        "train:20",
+        "train:21",
+        "train:22",
+        "train:23",
+        "train:29",
+    ]
+    assert found["empty texts"].rows == ["train:24", "train:25"]
+    pairs = [(text, "a text") for text in odd]
+    parts = dict.fromkeys(("validation", "test"), ([], classes_of()))
+    data = make_task("classification", ["a"], train=(pairs, classes_of(*[0] * 10)), **parts)
+    assert examine(data)["texts without words"].rows == [
+        "train:0",
+        "train:1",
+        "train:2",
+        "train:3",
+        "train:9",
+    ]
+
+
 def test_rare_classes_are_named_with_their_rows_and_stop_the_look_for_wrong_labels():
     found = examine(classification(train=[("one of a kind", 2), ("and another", 2)]))
     assert found["rare classes"][1:4] == (1, 3, ["train:20", "train:21"])
@@ -83,10 +117,10 @@ def test_rare_classes_are_named_with_their_rows_and_stop_the_look_for_wrong_labe
     assert "the class rare has 2 training texts, fewer than 5" in found["suspicious labels"].words
 
 
-def test_a_flaw_shows_at_most_so_many_rows_and_counts_all():
+def test_a_flaw_names_all_its_rows():
     data = classification(train=[("the same once more", 0)] * 50)
     found = examine(data)["duplicates in train"]
-    assert (found.count, len(found.rows)) == (49, SHOWN)
+    assert (found.count, len(found.rows)) == (49, 49)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -102,7 +136,7 @@ def test_labels_that_were_flipped_are_found(seed):
     assert true >= 0.6 * len(flipped)
     assert len(found) - true <= true
     again = flaws.suspicious_labels(train._replace(labels=labels), classes, seed=seed)
-    assert (again.count, again.rows) == (len(found), [train.ids[row] for row in found[:SHOWN]])
+    assert (again.count, again.rows) == (len(found), [train.ids[row] for row in found])
 
 
 def test_a_label_is_doubted_below_the_mean_of_its_class_alone():

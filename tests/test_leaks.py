@@ -86,9 +86,10 @@ def test_an_error_counts_them_names_them_and_says_both_ways_out(kind, form, late
 @every_later
 def test_a_warning_says_so_and_leaves_the_data(kind, form, later, caplog):
     data = task(kind, PLANTED[later], form)
-    assert checked(data, "warn", "task small") is data
+    warned = checked(data, "warn", "task small")
     [record] = caplog.records
     assert record.levelname == "WARNING"
+    assert warned == data._replace(notes=(record.message,))
     assert record.message.startswith(f"2 of 12 {later} texts of task small also stand")
 
 
@@ -111,6 +112,12 @@ def test_dropped_ones_leave_the_later_split_and_all_else_stays_aligned(kind, for
             assert np.array_equal(label, before.labels[row])
     [record] = caplog.records
     assert record.message.endswith("they are left out")
+    assert found.notes == (record.message,)
+    [flaw] = found.flaws
+    assert flaw == (
+        f"leaks dropped from {later}", 2, 12, [getattr(data, later).ids[row] for row in sorted(gone)],
+        f"2 of 12 {later} texts stood in an earlier split and were dropped.",
+    )  # fmt: skip
     assert checked(found, "error", "task small") is found
 
 

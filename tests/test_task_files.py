@@ -138,6 +138,16 @@ def test_rows_without_text_or_label_are_left_out_and_named(ending, tmp_path, cap
     assert f"({unit} {first}, {unit} {first + 1}" in note
 
 
+@every_ending
+@pytest.mark.parametrize("unseen", ["\u200b", "\u200b \ufeff", "\u2060\u00ad", "\u2800"])
+def test_signs_that_are_not_seen_are_blank(ending, unseen, tmp_path):
+    rows = [*rows_of(20), (unseen, "a"), ("a text", unseen)]
+    data = files.task(write(tmp_path / f"data{ending}", rows))
+    assert sorted(pairs(data)) == sorted(rows_of(20))
+    [flaw] = data.flaws
+    assert flaw[:3] == ("incomplete rows", 2, 22)
+
+
 def test_a_task_of_every_text_format_is_read_without_the_heavy_libraries(tmp_path):
     """Or a slip would take seconds to be named."""
     sentences = [([f"word{i}", "x"], ["N", "V"]) for i in range(20)]

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import toy
 from labelled import task as task_of
+from labelled import write
 
 from bertbench import kinds
 from bertbench.data import bbc
 from bertbench.errors import UserError
-from bertbench.kinds.validate import noticed, validate
+from bertbench.kinds.noticing import noticed
+from bertbench.kinds.validate import validate
+from bertbench.tasks import files
 from bertbench.types import Answer, Split, TaskData
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
@@ -262,13 +265,13 @@ def test_a_group_of_two_queries_is_refused(part, tmp_path):
 def test_classes_that_no_training_text_has_are_named(tmp_path):
     data = task_of("token", tmp_path)
     classes = [*data.classes, *(f"B-{i}" for i in range(7))]
-    [words] = noticed(data._replace(classes=classes))
+    [flaw] = noticed(data._replace(classes=classes))
     named = ", ".join(f"'B-{i}'" for i in range(5))
-    assert words.startswith(f"no training text has the class {named} and 2 more, so no model")
+    assert flaw.words.startswith(f"no training text has the class {named} and 2 more, so no model")
     several = task_of("multilabel", tmp_path)
     labels = several.train.labels & [True, False, True]
-    [words] = noticed(several._replace(train=several.train._replace(labels=labels)))
-    assert words == "no training text has the class 'q', so no model can learn it"
+    [flaw] = noticed(several._replace(train=several.train._replace(labels=labels)))
+    assert flaw.words == "no training text has the class 'q', so no model can learn it"
 
 
 def test_queries_without_a_relevant_candidate_are_counted(tmp_path):
@@ -276,14 +279,48 @@ def test_queries_without_a_relevant_candidate_are_counted(tmp_path):
     labels = data.test.labels.copy()
     labels[[split.startswith("query 12") for split in data.test.groups]] = 0
     labels[-1] = 1
-    found = noticed(data._replace(test=data.test._replace(labels=labels)))
-    assert found == ["3 of 4 test queries have no relevant candidate and count in no score"]
+    [flaw] = noticed(data._replace(test=data.test._replace(labels=labels)))
+    assert flaw[:3] == ("test queries without relevant candidate", 3, 4)
+    assert flaw.rows == data.test.ids[:-1][: len(flaw.rows)]
+    assert [flaw.words] == ["3 of 4 test queries have no relevant candidate and count in no score"]
 
 
 @pytest.mark.parametrize(
     "alike", [("Sport", "sport"), ("a b", "a  b"), ("x", "\uff58"), ("no", "n\u200bo")]
 )
 def test_classes_that_read_alike_are_named(alike):
-    [words] = noticed(task(classes=[*alike, "z"]))
-    assert words == f"the classes {alike[0]!r}, {alike[1]!r} read alike: are they one?"
+    [flaw] = noticed(task(classes=[*alike, "z"]))
+    assert flaw.words == f"the classes {alike[0]!r}, {alike[1]!r} read alike: are they one?"
     assert noticed(task(classes=["sport", "art", "Kunst"])) == []
+
+
+@pytest.mark.parametrize("name", ["NULL", "nan", "N/A", "None", "#N/A", "<NA>"])
+@pytest.mark.parametrize("kind", ["classification", "multilabel"])
+def test_a_class_called_nothing_is_named(name, kind, tmp_path):
+    data = task_of(kind, tmp_path)
+    [flaw] = noticed(data._replace(classes=[*data.classes[:-1], name]))
+    assert flaw[:3] == ("classes called nothing", 1, len(data.classes))
+    assert flaw.rows
+    assert flaw.words == (
+        f"{len(flaw.rows)} rows have the class {name!r}: if that says no label, empty these cells"
+    )
+
+
+@pytest.mark.parametrize("sign", [";", ","])
+def test_other_separators_between_classes_are_noticed(sign, tmp_path):
+    rows = [(f"text {i} of {i}", f"a{sign} b" if i % 3 else "c") for i in range(60)]
+    path = write(tmp_path / "data.csv", rows, ("text", "labels"))
+    data = files.task(path, kind="multilabel")
+    [note] = data.notes
+    assert f"1 of 2 class names have a comma or semicolon ('a{sign} b')" in note
+    assert note.endswith("if they are several, write '|' between them")
+    parted = [(text, labels.replace(f"{sign} ", "|")) for text, labels in rows]
+    bars = write(tmp_path / "bar.csv", parted, ("text", "labels"))
+    assert files.task(bars, kind="multilabel").notes == ()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_text_of_signs_that_are_not_seen_is_blank(part):
+    data = task()
+    texts = ["\u200b \ufeff\u2060", *getattr(data, part).texts[1:]]
+    assert "are blank" in broken(data, part, texts=texts)

@@ -14,6 +14,7 @@ Row = tuple[str, int]  # the name of a split, a row in it
 Parts = tuple[str, ...]  # a text, or both of a pair
 
 KINDS = ("exact", "normalised", "near")  # the strictest first
+NEAR = 0.8  # least share of common shingles of texts that are nearly alike
 WORDS, CHARACTERS = 3, 5  # of a shingle; characters where a text has no more than WORDS words
 PERMUTATIONS, SEED = 128, 2006  # of the signatures
 MISSED = 1e-4  # chance that a pair right at the threshold is in no common bucket

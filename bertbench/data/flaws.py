@@ -3,27 +3,17 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from bertbench.data.doubts import disbelieved, out_of_fold, refused
 from bertbench.data.duplicates import KINDS, Duplicates, leaks, normalise, parts_of, within
-from bertbench.types import Split, TaskData
+from bertbench.data.seeing import is_blank, is_nothing, is_wordless
+from bertbench.types import Flaw, Split, TaskData
 
 FEW = 5  # training items of a class below which it is rare
-SHOWN = 20  # ids of a flaw
 NAMED = 5  # classes in a sentence
-
-
-class Flaw(NamedTuple):
-    """One thing that was looked for; `count` 0 means that it is not there, `of` 0 that none looked."""
-
-    name: str
-    count: int  # pyright: ignore[reportIncompatibleMethodOverride] - no one counts its values
-    of: int
-    rows: list[str]  # ids, at most SHOWN
-    words: str  # one sentence with the numbers
 
 
 def splits_of(data: TaskData) -> dict[str, Split]:
@@ -39,7 +29,9 @@ def find(data: TaskData, found: Duplicates, *, seed: int) -> list[Flaw]:
         found: The duplicates of `splits_of(data)`.
         seed: Decides the folds that wrong labels are looked for with.
     """
-    flaws = [empty_texts(data), conflicting_labels(data, found)]
+    flaws = [empty_texts(data)]
+    flaws += [] if data.kind == "token" else [texts_without_words(data)]
+    flaws.append(conflicting_labels(data, found))
     flaws += [*repeated(found), *leaked(found)]
     flaws += [check(data) for check in CHECKS.get(data.kind, ())]
     if data.kind == "classification":
@@ -52,9 +44,23 @@ def empty_texts(data: TaskData) -> Flaw:
     rows, items = [], _items(data)
     for name, text, _ in items:
         parts = parts_of(text)
-        if parts is None or not all(part.strip() for part in parts):
+        if parts is None or any(map(is_blank, parts)):
             rows.append(name)
     return _flaw("empty texts", rows, len(items), f"of {len(items):,} texts are blank or no text")
+
+
+def texts_without_words(data: TaskData) -> Flaw:
+    """Return the rows whose text, or one of a pair, has no letter or digit, or is an empty cell's word."""
+    rows, items = [], _items(data)
+    for name, text, _ in items:
+        parts = parts_of(text) or ()
+        odd = (part for part in parts if is_wordless(part) or is_nothing(part))
+        if any(not is_blank(part) for part in odd):
+            rows.append(name)
+    tail = (
+        f"of {len(items):,} texts have no letter or digit, or are a word for nothing such as NULL"
+    )
+    return _flaw("texts without words", rows, len(items), tail)
 
 
 def conflicting_labels(data: TaskData, found: Duplicates) -> Flaw:
@@ -120,7 +126,7 @@ def rare_classes(data: TaskData) -> Flaw:
         f"{len(rare):,} of {_many(len(data.classes), 'class', 'classes')} have fewer than {FEW} training "
         f"{_unit(data.kind)}{named}."
     )
-    return Flaw("rare classes", len(rare), len(data.classes), ids[:SHOWN], words)
+    return Flaw("rare classes", len(rare), len(data.classes), ids, words)
 
 
 def untrained_classes(data: TaskData) -> Flaw:
@@ -175,7 +181,7 @@ def broken_words(data: TaskData) -> Flaw:
         name
         for name, words, _ in items
         if not words
-        or not all(str(word).strip() for word in words)
+        or any(is_blank(str(word)) for word in words)
         or (len(words) > 2 and len({*words}) == 1)
     ]
     tail = f"of {len(items):,} sentences have no words, a blank word, or one word over and over"
@@ -287,4 +293,4 @@ def _named(names: Iterable[str]) -> str:
 
 
 def _flaw(name: str, rows: list[str], of: int, tail: str) -> Flaw:
-    return Flaw(name, len(rows), of, rows[:SHOWN], f"{len(rows):,} {tail}.")
+    return Flaw(name, len(rows), of, rows, f"{len(rows):,} {tail}.")

@@ -1,20 +1,17 @@
-"""A task of any kind in, what is odd about it out; what would train or score to nonsense is refused."""
+"""A task of any kind in; what would train or score to nonsense is refused."""
 
-import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from bertbench.data.duplicates import normalise
+from bertbench.data.seeing import is_blank
 from bertbench.errors import UserError
 from bertbench.kinds import find
-from bertbench.scores.rankings import groups_left_out
 from bertbench.types import Split, TaskData
 
-NAMED = 5  # classes in a sentence
 VARIED = {  # kinds whose training labels must not all be one: what has a label, and what it is
     "multilabel": ("texts", "classes"),
     "regression": ("texts", "number"),
@@ -49,15 +46,6 @@ def validate(data: TaskData, place: str) -> None:
         _check_varied(data, place)
 
 
-def noticed(data: TaskData) -> list[str]:
-    """Return a sentence for each odd thing of a task that can be learned and scored nonetheless.
-
-    Args:
-        data: A whole task.
-    """
-    return [*_alike(data.classes), *_untrained(data), *_without_relevant(data)]
-
-
 def _check_lengths(split: Split, where: str) -> None:
     ids, texts, labels = len(split.ids), len(split.texts), len(split.labels)
     if not ids == texts == labels:
@@ -82,7 +70,9 @@ def _check_texts(split: Split, reading: str, where: str) -> None:
             raise UserError(
                 f"{where} has half a character (a lone surrogate) in the text of the id {name!r}: repair it"
             )
-        if not parts or not all(part.strip() for part in parts):
+        # A word may be without a form: a tagger sees its place.
+        empty = str.isspace if reading == "token" else is_blank
+        if not parts or any(not part or empty(part) for part in parts):
             blank.append(name)
     if blank:
         raise UserError(
@@ -159,45 +149,6 @@ def _check_varied(data: TaskData, place: str) -> None:
         raise UserError(
             f"all training {items} of {place} have the {label} {shown}: give it texts of two or more"
         )
-
-
-def _alike(classes: list[str]) -> Iterator[str]:
-    """Name classes that differ by case, width, white space or signs that are not seen (Unicode's Cf)."""
-    names: dict[str, list[str]] = {}
-    for name in classes:
-        seen = "".join(sign for sign in name if unicodedata.category(sign) != "Cf")
-        names.setdefault(normalise(seen), []).append(name)
-    for alike in names.values():
-        if len(alike) > 1:
-            yield f"the classes {', '.join(map(repr, alike))} read alike: are they one?"
-
-
-def _untrained(data: TaskData) -> Iterator[str]:
-    """Name the classes of which there is no training text, where `validate` does not refuse them."""
-    labels = data.train.labels
-    if data.kind == "token":
-        trained = np.bincount(np.concatenate(labels), minlength=len(data.classes)) > 0
-    elif data.kind == "multilabel":
-        trained = labels.any(0)
-    else:
-        return
-    unseen = [data.classes[i] for i in np.flatnonzero(~trained)]
-    if unseen:
-        more = f" and {len(unseen) - NAMED} more" if len(unseen) > NAMED else ""
-        named = ", ".join(map(repr, unseen[:NAMED]))
-        yield f"no training text has the class {named}{more}, so no model can learn it"
-
-
-def _without_relevant(data: TaskData) -> Iterator[str]:
-    if data.kind != "ranking":
-        return
-    for name in ("train", "validation", "test"):
-        split: Split = getattr(data, name)
-        groups = split.groups or []
-        count = groups_left_out(split.labels, groups)
-        if count:
-            total = len(set(groups))
-            yield f"{count} of {total} {name} queries have no relevant candidate and count in no score"
 
 
 def _is_broken(text: str) -> bool:

@@ -1,15 +1,20 @@
 """Labelled items in, splits out: blank ones found, repeated ones left out, absent parts cut."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from bertbench.data.duplicates import normalise, parts_of
+from bertbench.data.seeing import is_blank
 from bertbench.data.splits import grouped, stratified
 from bertbench.errors import UserError
 from bertbench.kinds.base import Kind
 from bertbench.kinds.cells import Columns
-from bertbench.types import Split
+from bertbench.tasks.nearness import together
+from bertbench.types import Flaw, Split
 
 SHARE = 0.2  # of the training items, for each part that has none of its own
 SEED = 0  # of that cut, whatever the run's seed
@@ -26,6 +31,13 @@ class Item(NamedTuple):
     place: str  # such as "line 7"
 
 
+class Findings(NamedTuple):
+    """What reading has to say: grows while it goes on."""
+
+    notes: list[str]  # for the log and the card, a sentence each
+    flaws: list[Flaw]  # of rows that are left out
+
+
 def lacking(cells: dict[str, Any], columns: Columns, kind: Kind) -> str | None:
     """Return the column that is blank in a row, if one is; a kind may have labels that say nothing."""
     asked = [columns.text, columns.second, None if kind.may_be_blank else columns.label]
@@ -40,7 +52,7 @@ def lacking(cells: dict[str, Any], columns: Columns, kind: Kind) -> str | None:
 def _blank(value: Any) -> bool:
     if isinstance(value, float):
         return math.isnan(value)  # as tables write what is not there
-    return value is None or (isinstance(value, str | list) and not _joined(value).strip())
+    return value is None or (isinstance(value, str | list) and is_blank(_joined(value)))
 
 
 def _joined(value: str | list[Any]) -> str:
@@ -71,41 +83,80 @@ def group_of(
     return None if own is None else text[own]
 
 
-def distinct(items: Sequence[Item], place: str, notes: list[str]) -> list[Item]:
+def leave_out(findings: Findings, place: str, part: str, rows: dict[str, str], total: int) -> None:
+    """Say which rows lack a text or a label and are left out, if any.
+
+    Args:
+        findings: Gets a sentence and a flaw.
+        place: What the rows were read from.
+        part: Of the task, where there are several files; else empty.
+        rows: By id, what an error calls them.
+        total: Rows that were read.
+    """
+    if not rows:
+        return
+    words = f"{len(rows)} of {total} rows lack a text or a label and are left out"
+    findings.notes.append(f"{place}: {words} ({named([*rows.values()])})")
+    name = f"incomplete rows in {part}" if part else "incomplete rows"
+    findings.flaws.append(Flaw(name, len(rows), total, [*rows], f"{words}."))
+
+
+def distinct(items: Sequence[Item], place: str, findings: Findings) -> list[Item]:
     """Keep the first item of each text, so that none can lie on both sides of a cut.
 
     Args:
         items: All that is to be cut.
         place: What they were read from, for the notes.
-        notes: Gets a sentence for what is left out.
+        findings: Gets a sentence and a flaw for what is left out.
     """
     first: dict[tuple[str, ...], Item] = {}
-    again: list[str] = []
-    conflicts: list[str] = []
+    again: list[tuple[Item, Item]] = []
+    conflicts: list[tuple[Item, Item]] = []
     for item in items:
         kept = first.setdefault(tuple(map(normalise, parts_of(item.text) or ())), item)
         if kept is not item:
-            (conflicts if kept.label != item.label else again).append(
-                f"{item.place} as {kept.place}"
-            )
-    for rows, what in ((again, "the same label"), (conflicts, "another label")):
-        if rows:
-            notes.append(
+            (conflicts if kept.label != item.label else again).append((item, kept))
+    for pairs, what in ((again, "the same label"), (conflicts, "another label")):
+        if pairs:
+            rows = [f"{item.place} as {kept.place}" for item, kept in pairs]
+            findings.notes.append(
                 f"{place}: {len(rows)} rows repeat the text of an earlier one with {what} and are left out "
                 f"({named(rows)})"
             )
+    if again:
+        words = f"{len(again)} of {len(items)} rows repeat an earlier one with its label and are left out."
+        ids = [item.id for item, _ in again]
+        findings.flaws.append(Flaw("duplicates left out", len(again), len(items), ids, words))
+    if conflicts:
+        findings.flaws.append(_conflict(items, conflicts))
     return list(first.values())
 
 
+def _conflict(items: Sequence[Item], conflicts: list[tuple[Item, Item]]) -> Flaw:
+    """Return the rows of one text and several labels, those that are kept too: one of them is wrong."""
+    found = {item.id for item in itertools.chain(*conflicts)}
+    ids = [item.id for item in items if item.id in found]
+    texts = len({kept.id for _, kept in conflicts})
+    words = (
+        f"{len(ids)} of {len(items)} rows have a text that stands elsewhere with another label "
+        f"({texts} {'text' if texts == 1 else 'texts'}); of each text the first row is kept, the others are "
+        "left out."
+    )
+    return Flaw("conflicting labels left out", len(ids), len(items), ids, words)
+
+
 def cut(
-    items: Sequence[Item], parts: int, kind: Kind, *, place: str, way_out: str
+    items: Sequence[Item], parts: int, kind: Kind, findings: Findings, *, place: str, way_out: str
 ) -> list[list[Item]]:
     """Cut a fifth off for each part but the first, with the strata in proportion and groups whole.
+
+    Near duplicates go where the first of them goes; see `nearness.together`.
 
     Args:
         items: Distinct ones.
         parts: Two or three.
         kind: Of the task; says what the strata are.
+        findings: Gets a sentence where near duplicates may lie in two parts.
         place: What the items were read from, for the error.
         way_out: What to name instead, for the error.
 
@@ -116,11 +167,17 @@ def cut(
     if items[0].group is not None:
         what, names = "groups", [normalise(item.group or "") for item in items]
         chosen = grouped(names, shares, seed=SEED)
+        units = np.unique(names, return_inverse=True)[1]
+        strata = np.zeros(len(items), dtype=np.int64)
     else:
         classes = kind.classes([item.label for item in items])
         what = "distinct texts of each class" if classes else "distinct texts"
-        whole = split_of(items, kind, classes)
-        chosen = stratified(kind.strata(whole), shares, seed=SEED)
+        strata = kind.strata(split_of(items, kind, classes))
+        chosen = stratified(strata, shares, seed=SEED)
+        units = np.arange(len(items))
+    if all(map(len, chosen)):
+        chosen, said = together([item.text for item in items], units, strata, chosen)
+        findings.notes.extend([f"{place}: {said}"] if said else [])
     found = [[items[i] for i in rows] for rows in chosen]
     if not all(found):
         raise UserError(

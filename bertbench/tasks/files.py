@@ -12,9 +12,9 @@ from bertbench.data.reading import is_file, is_folder
 from bertbench.errors import UserError
 from bertbench.kinds.base import Kind
 from bertbench.kinds.cells import Columns, identity
-from bertbench.kinds.validate import noticed
+from bertbench.kinds.noticing import noticed
 from bertbench.tasks import cutting
-from bertbench.tasks.cutting import Item
+from bertbench.tasks.cutting import Findings, Item
 from bertbench.types import TaskData
 
 log = logging.getLogger(__name__)
@@ -103,18 +103,19 @@ def task(
 def _task(sources: tuple[Source, ...], reading: Reading) -> TaskData:
     # Not the files' names: renaming a file changes no result, so it should change no id.
     kind, one = kinds.find(reading.kind), len(sources) == 1
-    notes: list[str] = []
+    findings = Findings([], [])
     parts = {
-        source.key: _items(source, "row" if one else source.key, reading, kind, notes)
+        source.key: _items(source, "row" if one else source.key, reading, kind, findings)
         for source in sources
     }
     absent = [key for key in ("validation", "test") if key not in parts]
     if absent:
         path = str(sources[0].path)
         cut = cutting.cut(
-            cutting.distinct(parts["train"], path, notes),
+            cutting.distinct(parts["train"], path, findings),
             1 + len(absent),
             kind,
+            findings,
             place=path,
             way_out="files for task.validation and task.test",
         )
@@ -125,10 +126,10 @@ def _task(sources: tuple[Source, ...], reading: Reading) -> TaskData:
     classes = kind.classes([item.label for items in named for item in items])
     splits = [cutting.split_of(items, kind, classes) for items in named]
     data = TaskData("files", classes, *splits, kind=reading.kind)
-    notes += [f"{sources[0].path}: {words}" for words in noticed(data)]
-    for note in notes:
+    findings.notes.extend(f"{sources[0].path}: {flaw.words}" for flaw in noticed(data))
+    for note in findings.notes:
         log.warning("%s", note)
-    return data._replace(notes=tuple(notes))
+    return data._replace(notes=tuple(findings.notes), flaws=tuple(findings.flaws))
 
 
 def _path(key: str, value: str) -> Path:
@@ -165,7 +166,7 @@ def _source(key: str, path: Path) -> Source:
 
 
 def _items(
-    source: Source, name: str, reading: Reading, kind: Kind, notes: list[str]
+    source: Source, name: str, reading: Reading, kind: Kind, findings: Findings
 ) -> list[Item]:
     """Read a file; rows without text or label are left out with a note, or refused."""
     table = open_records(
@@ -175,33 +176,28 @@ def _items(
         header=reading.header,
         encoding=reading.encoding,
     )
-    notes += table.notes
+    findings.notes.extend(table.notes)
     _check_columns(table, reading.columns, source.path)
-    items, lacking, first = [], [], ""
+    items, lacking, first = [], {}, ""
     for record in table.rows:
         row = f"{table.unit} {record.place}"
-        place = f"{source.path}, {row}"
+        place, made = f"{source.path}, {row}", f"{name}:{record.place}"
         lack = cutting.lacking(record.cells, reading.columns, kind)
         if lack is not None:
-            lacking.append(record.place)
+            lacking[made] = row
             first = first or f"{place} has nothing under {lack!r}"
             continue
         text, label = kind.item(record.cells, reading.columns, place)
         group = cutting.group_of(record.cells, text, reading.columns.group, kind, place)
         chosen = reading.columns.id
-        made = f"{name}:{record.place}"
         own = made if chosen is None else identity(record.cells, chosen, place)
         items.append(Item(own, text, label, group, row))
     if lacking and reading.incomplete == "error":
         raise UserError(f"{first}: fill it or remove the row, or set task.incomplete=drop")
     if not items:
         raise UserError(f"{source.path} has no labelled rows: give it texts and labels")
-    if lacking:
-        rows = cutting.named([f"{table.unit} {place}" for place in lacking])
-        notes.append(
-            f"{source.path}: {len(lacking)} of {len(table.rows)} rows lack a text or a label and are left "
-            f"out ({rows})"
-        )
+    part = "" if name == "row" else name
+    cutting.leave_out(findings, str(source.path), part, lacking, len(table.rows))
     return items
 
 

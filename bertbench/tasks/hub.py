@@ -11,9 +11,9 @@ from bertbench.data.fetching import check_id, fetch
 from bertbench.errors import UserError, nearest
 from bertbench.kinds.base import Kind
 from bertbench.kinds.cells import SHOWN, Columns, class_name
-from bertbench.kinds.validate import noticed
+from bertbench.kinds.noticing import noticed
 from bertbench.tasks import cutting
-from bertbench.tasks.cutting import Item
+from bertbench.tasks.cutting import Findings, Item
 from bertbench.types import TaskData
 
 if TYPE_CHECKING:
@@ -138,19 +138,20 @@ def of_splits(parts: dict[str, Part], reading: Reading) -> TaskData:
     Raises:
         UserError: See `task`.
     """
-    kind, notes = kinds.find(reading.kind), []
+    kind, findings = kinds.find(reading.kind), Findings([], [])
     if reading.names is not None and kind.name not in NAMING:
         raise UserError(
             f"task.source.names names classes, which a task of the kind {kind.name} has not: set it to null"
         )
-    items = {role: _items(role, part, kind, reading, notes) for role, part in parts.items()}
+    items = {role: _items(role, part, kind, reading, findings) for role, part in parts.items()}
     absent = [role for role in ("validation", "test") if role not in items]
     if absent:
         place = f"{reading.name} {parts['train'].split}"
         found = cutting.cut(
-            cutting.distinct(items["train"], place, notes),
+            cutting.distinct(items["train"], place, findings),
             1 + len(absent),
             kind,
+            findings,
             place=place,
             way_out="splits for task.validation and task.test",
         )
@@ -162,21 +163,21 @@ def of_splits(parts: dict[str, Part], reading: Reading) -> TaskData:
         classes = [one for one in order if one in set(classes)]
     splits = [cutting.split_of(part, kind, classes) for part in named]
     data = TaskData(reading.name, classes, *splits, kind=reading.kind)
-    notes += [f"{reading.name}: {words}" for words in noticed(data)]
-    return data._replace(notes=tuple(notes))
+    findings.notes.extend(f"{reading.name}: {flaw.words}" for flaw in noticed(data))
+    return data._replace(notes=tuple(findings.notes), flaws=tuple(findings.flaws))
 
 
-def _items(role: str, part: Part, kind: Kind, reading: Reading, notes: list[str]) -> list[Item]:
+def _items(role: str, part: Part, kind: Kind, reading: Reading, findings: Findings) -> list[Item]:
     """Read a split; rows without text or label are left out with a note."""
     columns, whole = reading.columns, f"{reading.name} {part.split}"
     _check_columns(part.rows.column_names, columns, whole)
     names = _class_names(part, reading)
-    items, blank = [], []
+    items, blank = [], {}
     for number, cells in enumerate(_records(part.rows, columns), 1):
         row = f"row {number}"
         place = f"{whole}, {row}"
         if cutting.lacking(cells, columns, kind) is not None:
-            blank.append(row)
+            blank[f"{part.split}:{number}"] = row
             continue
         if kind.name in NAMING:
             value = _named(cells[columns.label], names, columns.label, role, place)
@@ -192,11 +193,7 @@ def _items(role: str, part: Part, kind: Kind, reading: Reading, notes: list[str]
         )
     if all(item.label in (HIDDEN, str(HIDDEN)) for item in items):
         raise _hidden(f"{whole}, {items[0].place}", role)
-    if blank:
-        notes.append(
-            f"{whole}: {len(blank)} of {len(part.rows)} rows lack a text or a label and are left out "
-            f"({cutting.named(blank)})"
-        )
+    cutting.leave_out(findings, whole, part.split, blank, len(part.rows))
     return items
 
 

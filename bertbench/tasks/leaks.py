@@ -8,12 +8,13 @@ import numpy as np
 from bertbench.data.duplicates import normalise, parts_of
 from bertbench.data.splits import take
 from bertbench.errors import UserError
-from bertbench.types import Split, TaskData
+from bertbench.types import Flaw, Split, TaskData
 
 log = logging.getLogger(__name__)
 
 ORDER = ("train", "validation", "test")  # a text stands in the first; in a later one it is a leak
 NAMED = 3  # ids in a sentence
+DROPPED = {name: f"leaks dropped from {name}" for name in ORDER}  # what the data card calls them
 
 
 def checked(data: TaskData, action: str, place: str) -> TaskData:
@@ -23,6 +24,10 @@ def checked(data: TaskData, action: str, place: str) -> TaskData:
         data: A whole task.
         action: `error` refuses it, `warn` says so, `drop` leaves them out of the later split.
         place: What the user calls it.
+
+    Returns:
+        The task itself where there are none; else one whose notes say what was found and done, and whose
+        flaws name the rows that were dropped.
 
     Raises:
         UserError: There are leaks, and `action` is `error`, or `drop` would leave nothing of a split.
@@ -48,15 +53,26 @@ def checked(data: TaskData, action: str, place: str) -> TaskData:
                 "task.leaks=warn"
             )
         if action == "warn":
-            log.warning("%s: scores on them flatter every model", said)
+            kept = _noted(kept, f"{said}: scores on them flatter every model")
             continue
         if seen.all():
             raise UserError(
                 f"all {name} texts of {place} also stand in an earlier split: give it others"
             )
-        log.warning("%s: they are left out", said)
-        kept = kept._replace(**{name: take(split, np.flatnonzero(~seen))})
+        words = (
+            f"{len(rows)} of {len(texts)} {name} texts stood in an earlier split and were dropped."
+        )
+        flaw = Flaw(DROPPED[name], len(rows), len(texts), [split.ids[row] for row in rows], words)
+        kept = _noted(kept, f"{said}: they are left out")
+        kept = kept._replace(
+            **{name: take(split, np.flatnonzero(~seen))}, flaws=(*kept.flaws, flaw)
+        )
     return kept
+
+
+def _noted(data: TaskData, words: str) -> TaskData:
+    log.warning("%s", words)
+    return data._replace(notes=(*data.notes, words))
 
 
 @functools.lru_cache(maxsize=100_000)  # a run and its baseline check the same texts

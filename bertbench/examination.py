@@ -79,7 +79,12 @@ def provide(
         write(examine(data, {}, max_length=max_length), folder / "card")
 
     read = [*data.notes, *map(list, data.flaws)]
-    recipe = {"version": VERSION, "data": fingerprint, "read": fingerprint_of(read)}
+    recipe = {
+        "version": VERSION,
+        "kind": data.kind,
+        "data": fingerprint,
+        "read": fingerprint_of(read),
+    }
     folder = store.entry("card", recipe, make)
     kept = restored(json.loads((folder / "card.json").read_text(encoding="utf-8")))
     found = {

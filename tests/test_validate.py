@@ -324,3 +324,26 @@ def test_a_text_of_signs_that_are_not_seen_is_blank(part):
     data = task()
     texts = ["\u200b \ufeff\u2060", *getattr(data, part).texts[1:]]
     assert "are blank" in broken(data, part, texts=texts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"), [("ranking", "query"), ("span", "context"), ("classification", "group")]
+)
+def test_groups_that_stand_in_two_parts_are_noticed(kind, unit):
+    """Whoever cut the parts: what is learned of a query's other candidates helps with these."""
+    labels = {"span": [[]] * 3, "ranking": np.array([1.0, 0, 1])}.get(kind, cycle(3))
+    groups = {"train": ["a", "a", "b"], "validation": ["B ", "c", "d"], "test": ["e", "D", "A"]}
+    texts = [("q", "c")] * 3
+    parts = {
+        name: Split([f"{name}{i}" for i in range(3)], texts, labels, found)
+        for name, found in groups.items()
+    }
+    found = [flaw for flaw in noticed(task(kind=kind, **parts)) if "shares" in flaw.name]
+    assert [(flaw.name, flaw.rows) for flaw in found] == [
+        ("validation shares groups", ["validation0"]),
+        ("test shares groups", ["test1", "test2"]),
+    ]
+    assert found[1].words == (
+        f"2 of 3 test rows are of a {unit} that an earlier split has too, so scores on them flatter every "
+        "model"
+    )

@@ -24,7 +24,7 @@ def noticed(data: TaskData) -> list[Flaw]:
     Args:
         data: A whole task.
     """
-    checks = (_alike, _nothing, _unparted, _untrained, _without_relevant)
+    checks = (_alike, _nothing, _unparted, _untrained, _without_relevant, _shared_groups)
     return list(chain.from_iterable(check(data) for check in checks))
 
 
@@ -94,6 +94,22 @@ def _without_relevant(data: TaskData) -> Iterator[Flaw]:
             ]
             words = f"{count} of {total} {name} queries have no relevant candidate and count in no score"
             yield Flaw(f"{name} queries without relevant candidate", count, total, rows, words)
+
+
+def _shared_groups(data: TaskData) -> Iterator[Flaw]:
+    """Name the rows of a later split whose query, context or group an earlier split has too."""
+    unit = {"ranking": "query", "span": "context"}.get(data.kind, "group")
+    known: set[str] = set()
+    for name, split in splits_of(data).items():
+        groups = [normalise(group) for group in split.groups or ()]
+        ids = [row for row, group in zip(split.ids, groups, strict=False) if group in known]
+        known.update(groups)
+        if ids:
+            words = (
+                f"{len(ids)} of {len(split.ids)} {name} rows are of a {unit} that an earlier split has too, "
+                "so scores on them flatter every model"
+            )
+            yield Flaw(f"{name} shares groups", len(ids), len(split.ids), ids, words)
 
 
 def _flaw(name: str, data: TaskData, classes: list[int], words: str) -> Flaw:

@@ -109,12 +109,30 @@ def test_texts_without_words_are_named_and_unseen_ones_are_blank():
     ]
 
 
-def test_rare_classes_are_named_with_their_rows_and_stop_the_look_for_wrong_labels():
+def test_rare_classes_are_named_with_their_rows_and_not_looked_at_for_wrong_labels():
     found = examine(classification(train=[("one of a kind", 2), ("and another", 2)]))
     assert found["rare classes"][1:4] == (1, 3, ["train:20", "train:21"])
     assert "rare (2)" in found["rare classes"].words
-    assert found["suspicious labels"][1:4] == (0, 0, [])
-    assert "the class rare has 2 training texts, fewer than 5" in found["suspicious labels"].words
+    assert found["suspicious labels"].of == 20
+    assert "(2 more are of classes too rare to look at)" in found["suspicious labels"].words
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_a_flipped_label_is_found_beside_a_rare_class_and_in_pairs(pair):
+    """Three classes, each with words of its own; the third is rare and stands between the others."""
+    words = random_texts(2, 12, 28)
+    own = [text.split() for text in words]
+    draw = np.random.Generator(np.random.Philox(key=5))
+    labels = np.array([0, 1] * 10 + [2] + [0, 1] * 10)
+    texts = [" ".join(draw.choice(own[label % 2], 8)) for label in labels]
+    if pair:
+        texts = [
+            ("is it so?", text) if i % 3 else (text, "yes it is") for i, text in enumerate(texts)
+        ]
+    given = labels.copy()
+    given[[4, 27]] = 1 - given[[4, 27]]
+    flaw = flaws.suspicious_labels(make_split("train", texts, given), ["a", "b", "rare"], seed=0)
+    assert (sorted(flaw.rows), flaw.of) == (["train:27", "train:4"], 40)
 
 
 def test_a_flaw_names_all_its_rows():
@@ -149,7 +167,10 @@ def test_a_label_is_doubted_below_the_mean_of_its_class_alone():
 def test_why_labels_are_not_doubted_is_said():
     many = make_split("train", ["a b"] * 20_001, np.zeros(20_001, dtype=np.int64))
     assert "there are 20,001 training texts" in flaws.suspicious_labels(many, ["a"], seed=0).words
-    for text, reason in (("well", "are of one class"), ("?", "have no words")):
+    for text, reason in (
+        ("well", "fewer than two classes have 5 training texts"),
+        ("?", "have no words"),
+    ):
         labels = np.array([0] * 10 if text == "well" else [0, 1] * 5)
         flaw = flaws.suspicious_labels(make_split("t", [text] * 10, labels), ["a", "b"], seed=0)
         assert (flaw.of, reason in flaw.words) == (0, True)
@@ -193,6 +214,25 @@ def test_broken_sentences_and_tags_are_named():
     assert found["broken tags"].rows == ["train:5", "train:6", "train:7"]
     assert found["empty texts"].rows == ["train:2"]
     assert found["leak from train to validation"].rows == ["validation:0"]
+
+
+def test_tags_that_are_all_of_iob1_are_told_from_broken_ones():
+    """There B- stands only directly after its own type; one B- elsewhere, and all of it is broken."""
+    words = [["in", "Rome", "Paris"], ["Rome", "is", "Rome"], ["New", "York", "Rome"]]
+    numbers = [classes_of(0, 3, 4), classes_of(3, 0, 3), classes_of(3, 3, 4)]
+    tags = ["O", "B-PER", "I-PER", "I-LOC", "B-LOC"]
+    parts = dict.fromkeys(("validation", "test"), ([], []))
+    data = make_task("token", tags, train=(words, numbers), **parts)
+    found = examine(data)
+    assert found["tags in IOB1"].rows == ["train:0", "train:1", "train:2"]
+    assert "broken tags" not in found
+    for other in ([0, 0, 4], [1, 2, 0], [4, 3, 0]):
+        mixed = make_task(
+            "token", tags, train=(words, [*numbers[:2], classes_of(*other)]), **parts
+        )
+        assert examine(mixed)["broken tags"].rows == ["train:0", "train:1"]
+    clean = make_task("token", tags, train=(words, [classes_of(0, 4, 4)] * 3), **parts)
+    assert examine(clean)["broken tags"].count == 0
 
 
 def span(train, test=()):

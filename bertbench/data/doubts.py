@@ -6,28 +6,53 @@ from typing import Any
 import numpy as np
 
 from bertbench.data.duplicates import parts_of
-from bertbench.data.splits import stratified
+from bertbench.data.splits import stratified, take
+from bertbench.types import Flaw, Split
 
-FOLDS = 5  # each class must have a text in each
+FOLDS = 5  # a class must have a text in each to be looked at
 MOST = 20_000  # texts; more take too long for a look
 REGULARISATION = 10.0  # C of the regression
 
 
-def refused(labels: np.ndarray, classes: list[str]) -> str | None:
-    """Return why labels cannot be doubted, None where they can.
+def suspicious_labels(train: Split, classes: list[str], *, seed: int) -> Flaw:
+    """Return the training rows whose label a linear model of the other rows does not believe."""
+    name, looked = "suspicious labels", doubtable(train.labels)
+    rest = len(train.ids) - len(looked)
+    train = take(train, looked)
+    reason = refused(train.labels)
+    chances = None if reason else out_of_fold(train.texts, train.labels, seed=seed)
+    if chances is None:
+        reason = reason or "the training texts have no words"
+        return Flaw(name, 0, 0, [], f"Wrong labels were not looked for: {reason}.")
+    rows = disbelieved(chances, train.labels)
+    tail = f"of {len(looked):,} training labels look wrong to a linear model of the other texts"
+    tail += f" ({rest:,} more are of classes too rare to look at)" if rest else ""
+    if len(rows):
+        given, seen = classes[train.labels[rows[0]]], classes[chances[rows[0]].argmax()]
+        tail += f", first {train.ids[rows[0]]}: labelled {given}, reads like {seen}"
+    ids = [train.ids[row] for row in rows]
+    return Flaw(name, len(ids), len(looked), ids, f"{len(ids):,} {tail}.")
+
+
+def doubtable(labels: np.ndarray) -> np.ndarray:
+    """Return the rows of classes that have a text for each fold, ascending.
 
     Args:
         labels: int64, (T,), in [0, C).
-        classes: Their names, (C,).
     """
-    counts = np.bincount(labels, minlength=1)
-    small = np.flatnonzero((counts > 0) & (counts < FOLDS))
+    return np.flatnonzero(np.bincount(labels, minlength=1)[labels] >= FOLDS)
+
+
+def refused(labels: np.ndarray) -> str | None:
+    """Return why labels cannot be doubted, None where they can.
+
+    Args:
+        labels: int64, (T,), in [0, C), of the `doubtable` rows.
+    """
     if len(labels) > MOST:
         return f"there are {len(labels):,} training texts, more than {MOST:,}"
-    if len(small):
-        return f"the class {classes[small[0]]} has {counts[small[0]]} training texts, fewer than {FOLDS}"
-    if (counts > 0).sum() < 2:
-        return "the training texts are of one class"
+    if len(np.unique(labels)) < 2:
+        return f"fewer than two classes have {FOLDS} training texts"
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bertbench.data.doubts import disbelieved, out_of_fold, refused
+from bertbench.data.doubts import suspicious_labels
 from bertbench.data.duplicates import KINDS, Duplicates, leaks, normalise, parts_of, within
 from bertbench.data.seeing import is_blank, is_nothing, is_wordless
 from bertbench.types import Flaw, Split, TaskData
@@ -158,22 +158,6 @@ def imbalance(data: TaskData) -> Flaw:
     return Flaw("class imbalance", int(counts[largest]), total, [], words[0].upper() + words[1:])
 
 
-def suspicious_labels(train: Split, classes: list[str], *, seed: int) -> Flaw:
-    """Return the training rows whose label a linear model of the other rows does not believe."""
-    name, total = "suspicious labels", len(train.ids)
-    reason = refused(train.labels, classes)
-    chances = None if reason else out_of_fold(train.texts, train.labels, seed=seed)
-    if chances is None:
-        reason = reason or "the training texts have no words"
-        return Flaw(name, 0, 0, [], f"Wrong labels were not looked for: {reason}.")
-    rows = disbelieved(chances, train.labels)
-    tail = f"of {total:,} training labels look wrong to a linear model of the other texts"
-    if len(rows):
-        given, seen = classes[train.labels[rows[0]]], classes[chances[rows[0]].argmax()]
-        tail += f", first {train.ids[rows[0]]}: labelled {given}, reads like {seen}"
-    return _flaw(name, [train.ids[row] for row in rows], total, tail)
-
-
 def broken_words(data: TaskData) -> Flaw:
     """Return the sentences without words, with a blank word, or of one word over and over."""
     items = _items(data)
@@ -189,16 +173,26 @@ def broken_words(data: TaskData) -> Flaw:
 
 
 def broken_tags(data: TaskData) -> Flaw:
-    """Return the sentences in which an I- tag continues nothing of its type."""
-    items = _items(data)
+    """Return the sentences in which an I- tag continues nothing of its type.
+
+    That is right in IOB1, where a B- tag only parts two spans of one type: a flaw of another name.
+    """
+    items, first = _items(data), True
     rows = []
     for name, _, numbers in items:
         tags = ["O", *(data.classes[number] for number in numbers)]
-        if any(
-            tag.startswith("I-") and before not in (tag, f"B-{tag[2:]}")
+        begins = [
+            tag[:2]
             for before, tag in itertools.pairwise(tags)
-        ):
-            rows.append(name)
+            if tag[:2] in ("B-", "I-") and before not in (f"I-{tag[2:]}", f"B-{tag[2:]}")
+        ]
+        rows += [name] if "I-" in begins else []
+        first = first and "B-" not in begins
+    if rows and first:
+        tail = (
+            f"of {len(items):,} sentences begin a span with I-, as all do here: the tags are IOB1"
+        )
+        return _flaw("tags in IOB1", rows, len(items), tail)
     tail = f"of {len(items):,} sentences have an I- tag after no B- or I- of its type (right in IOB1 alone)"
     return _flaw("broken tags", rows, len(items), tail)
 

@@ -24,6 +24,7 @@ TO_KNOW = (
     "contexts without an answer",
     "questions asked twice",
     "texts without words",
+    "tags in IOB1",
     "leaks dropped from validation",
     "leaks dropped from test",
 )

@@ -9,13 +9,13 @@ import numpy as np
 
 from bertbench.data import duplicates, flaws, lengths, yardsticks
 from bertbench.data.yardsticks import Yardstick
+from bertbench.kinds import find
 from bertbench.kinds.base import shown
 from bertbench.kinds.noticing import noticed
 from bertbench.records import fingerprint as fingerprint_of
 from bertbench.report.datacard import Card, Repeat, Tokenizing, as_json, describe, render
-from bertbench.scores.answers import mean_f1
 from bertbench.store import Store
-from bertbench.types import Flaw, TaskData
+from bertbench.types import Flaw, Split, TaskData
 
 VERSION = 2  # raised when a card says other things of the same data
 SEED = 0  # of the cross-validation behind the hints on labels
@@ -39,13 +39,23 @@ def examine(data: TaskData, tokenizers: Mapping[str, Any], *, max_length: int) -
         data,
         found,
         _flaws(data, found),
-        yardsticks=yardsticks.measure(data, answer_score=mean_f1),
+        yardsticks=measured(data),
         tokenizers={
             name: tokenizing(data, tokenizer, max_length=max_length)
             for name, tokenizer in tokenizers.items()
         },
         notes=data.notes,
     )
+
+
+def measured(data: TaskData) -> dict[str, Yardstick]:
+    """Return the yardsticks of a task, in measures of its kind that fit its classes."""
+    kind = find(data.kind)
+
+    def score(name: str, split: Split, guesses: Any) -> float:
+        return kind.measures[name].function(split, guesses, data.classes)
+
+    return yardsticks.measure(data, score=score, fitting=kind.metrics(data.classes))
 
 
 def _flaws(data: TaskData, found: duplicates.Duplicates) -> list[Flaw]:

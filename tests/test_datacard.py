@@ -8,11 +8,11 @@ import pytest
 from test_duplicates import one_word_changed, random_texts
 from test_flaws import GOOD, TAGS, classes_of, make_task
 
-from bertbench.data import duplicates, flaws, yardsticks
+from bertbench.data import duplicates, flaws
 from bertbench.data.flaws import Flaw, splits_of
 from bertbench.data.lengths import quantiles
+from bertbench.examination import measured
 from bertbench.report import datacard, markdown
-from bertbench.scores.answers import mean_f1
 from bertbench.types import Answer
 
 EVIL = (
@@ -30,7 +30,7 @@ def card_of(data, **more):
         threshold=0.8,
     )
     given = {
-        "yardsticks": yardsticks.measure(data, answer_score=mean_f1),
+        "yardsticks": measured(data),
         "tokenizers": {"wordpiece": datacard.Tokenizing(quantiles([3, 9]), 8, 0.5, 0.0125)},
         "notes": ["train.csv was read as UTF-8 | with a mark"],
     }

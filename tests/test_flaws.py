@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from test_duplicates import random_texts, search
 
-from bertbench.data import bbc, doubts, flaws, lengths, yardsticks
+from bertbench.data import bbc, doubts, flaws, lengths
 from bertbench.data.flaws import splits_of
 from bertbench.errors import UserError
-from bertbench.scores.answers import mean_f1
+from bertbench.examination import measured
 from bertbench.types import Answer, Split, TaskData
 
 
@@ -278,26 +278,35 @@ def test_numbers_conflict_where_they_differ(kind):
     assert found["conflicting labels"].rows == ["train:1", "train:7"]
 
 
-def measured(data):
-    return yardsticks.measure(data, answer_score=mean_f1)
-
-
 def test_the_majority_is_the_commonest_training_label():
     found = measured(classification(train=[("x", 1)] * 3, test=[("y", 1)] * 4))
     assert found["majority"] == ("accuracy", 6 / 8, "always odd")
+    # Of the two classes in test one has an F1 of 12 / 14, the other of 0.
+    assert found["majority in macro f1"] == ("macro_f1", pytest.approx(6 / 14), "always odd")
+    assert found["length only in macro f1"].value <= found["length only"].value
     labels = np.array([[1, 0], [1, 0], [1, 1]], dtype=bool)
     data = make_task(
         "multilabel",
         ["a", "b"],
         **dict.fromkeys(("train", "validation", "test"), (["x"] * 3, labels)),
     )
-    assert measured(data) == {"majority": ("subset_accuracy", 2 / 3, "always a")}
+    assert measured(data) == {
+        "majority": ("subset_accuracy", 2 / 3, "always a"),
+        "majority in micro f1": ("micro_f1", pytest.approx(6 / 7), "always a"),
+    }
     tagged = token(GOOD, [classes_of(1, 2, 0), classes_of(0, 0, 0)])
     tagged = tagged._replace(test=tagged.validation)
-    assert measured(tagged) == {"majority": ("word_accuracy", 1 / 3, "always O")}
+    assert measured(tagged) == {
+        "majority": ("word_accuracy", 1 / 3, "always O"),
+        "majority in span f1": ("span_f1", 0, "always O"),
+    }
+    classes = ["DET", "NOUN", "VERB", "X"]  # tags of no spans
+    assert [*measured(tagged._replace(classes=classes))] == ["majority"]
     numbers = (["a", "b c", "d"], np.array([1.0, 2.0, 6.0]))
     data = make_task("regression", [], train=numbers, validation=numbers, test=numbers)
-    assert measured(data)["majority"] == ("mae", 2.0, "always the mean, 3")
+    assert measured(data)["majority"] == ("mae", pytest.approx(5 / 3), "always the median, 2")
+    error = ("rmse", pytest.approx((14 / 3) ** 0.5), "always the mean, 3")
+    assert measured(data)["majority in rmse"] == error
     assert measured(data._replace(kind="ranking")) == {}
 
 

@@ -1,16 +1,17 @@
 """A task in, what needs no reading reaches on its test split out: scores to hold others against."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bertbench.data.lengths import count
 from bertbench.data.sentences import sentences
-from bertbench.types import Split, TaskData
+from bertbench.types import Guess, Split, TaskData
 
-AnswerScore = Callable[[Sequence[str], Sequence[Sequence[str]]], float]  # given answers, gold ones
+# The value of one of the kind's measures: its name, a split, predictions as the kind has them.
+Score = Callable[[str, Split, Any], float]
 
 REGULARISATION = 1.0  # of the regressions on lengths, which have few features
 
@@ -23,48 +24,56 @@ class Yardstick(NamedTuple):
     words: str  # what was done for it
 
 
-def measure(data: TaskData, *, answer_score: AnswerScore) -> dict[str, Yardstick]:
-    """Return the yardsticks that this kind of task has, by name.
+class Guessing(NamedTuple):
+    """What is predicted of the test split without reading."""
+
+    measure: str  # that it is made for
+    guesses: Any  # as the kind has predictions
+    words: str  # what was done for it
+
+
+def measure(data: TaskData, *, score: Score, fitting: Collection[str]) -> dict[str, Yardstick]:
+    """Return the yardsticks that this kind of task has, by name; the first of a rule has the rule's.
 
     Args:
         data: Its training split is learned from, its test split scored.
-        answer_score: F1 over the words of given answers (T,) against gold ones, (T,) lists of texts; the
-            empty answer says that there is none.
+        score: Of a measure of the kind.
+        fitting: Measures that fit the task's classes; others are left out.
     """
-    found = {
-        "majority": majority(data, answer_score=answer_score),
-        "length only": length_only(data),
-    }
-    return {name: yardstick for name, yardstick in found.items() if yardstick is not None}
+    if not len(data.train.ids) or not len(data.test.ids):
+        return {}
+    found: dict[str, Yardstick] = {}
+    for rule, made in (("majority", majority(data, score)), ("length only", length_only(data))):
+        for place, (name, guesses, words) in enumerate(made):
+            title = f"{rule} in {name.replace('_', ' ')}" if place else rule
+            if name in fitting:
+                found[title] = Yardstick(name, score(name, data.test, guesses), words)
+    return found
 
 
-def majority(data: TaskData, *, answer_score: AnswerScore) -> Yardstick | None:
-    """Return what the commonest training label reaches; None for a kind that has no such thing.
+def majority(data: TaskData, score: Score) -> list[Guessing]:
+    """Return what the commonest training label says of the test split; nothing of a kind without one.
 
     Args:
         data: See `measure`.
-        answer_score: See `measure`.
+        score: See `measure`.
     """
-    if not len(data.train.ids) or not len(data.test.ids):
-        return None
     if data.kind == "span":
-        return _constant_answer(data.train, data.test, answer_score)
+        return _constant_answer(data.train, data.test, score)
     rule = RULES.get(data.kind)
-    return None if rule is None else rule(data.train.labels, data.test.labels, data.classes)
+    return [] if rule is None else rule(data.train.labels, data.test.labels, data.classes)
 
 
-def length_only(data: TaskData) -> Yardstick | None:
-    """Return what the lengths of a text alone reach; far above the majority, labels leak through them.
+def length_only(data: TaskData) -> list[Guessing]:
+    """Return what the lengths of a text alone say; far above the majority, labels leak through them.
 
     A logistic regression, for numbers a ridge regression, on the logarithms of words and characters.
 
     Args:
-        data: See `measure`; other kinds than classification and regression give None.
+        data: See `measure`; other kinds than classification and regression give nothing.
     """
-    if data.kind not in ("classification", "regression"):
-        return None
-    if not len(data.train.ids) or not len(data.test.ids) or len(np.unique(data.train.labels)) < 2:
-        return None
+    if data.kind not in ("classification", "regression") or len(np.unique(data.train.labels)) < 2:
+        return []
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -75,9 +84,10 @@ def length_only(data: TaskData) -> Yardstick | None:
     model.fit(_features(data.train.texts), data.train.labels)
     guesses = model.predict(_features(data.test.texts))
     if numeric:
-        return _error(guesses, data.test.labels, "a ridge regression on the lengths")
-    right = float(np.mean(guesses == data.test.labels))
-    return Yardstick("accuracy", right, "a logistic regression on the lengths")
+        words = "a ridge regression on the lengths"
+        return [Guessing(name, guesses, words) for name in ("mae", "spearman")]
+    words, chosen = "a logistic regression on the lengths", np.eye(len(data.classes))[guesses]
+    return [Guessing(name, chosen, words) for name in ("accuracy", "macro_f1")]
 
 
 def _features(texts: Sequence[Any]) -> np.ndarray:
@@ -85,64 +95,67 @@ def _features(texts: Sequence[Any]) -> np.ndarray:
     return np.log1p(np.stack(list(count(texts).values()), axis=1))
 
 
-def _error(guesses: np.ndarray | float, labels: np.ndarray, words: str) -> Yardstick:
-    return Yardstick("mae", float(np.mean(np.abs(guesses - labels))), words)
-
-
-def _commonest_class(train: np.ndarray, test: np.ndarray, classes: list[str]) -> Yardstick:
+def _commonest_class(train: np.ndarray, test: np.ndarray, classes: list[str]) -> list[Guessing]:
     best = int(np.bincount(train).argmax())
-    right = float(np.mean(test == best))
-    return Yardstick("accuracy", right, f"always {classes[best]}")
+    chosen = np.tile(np.eye(len(classes))[best], (len(test), 1))
+    names = ("accuracy", "macro_f1")
+    return [Guessing(name, chosen, f"always {classes[best]}") for name in names]
 
 
-def _commonest_set(train: np.ndarray, test: np.ndarray, classes: list[str]) -> Yardstick:
+def _commonest_set(train: np.ndarray, test: np.ndarray, classes: list[str]) -> list[Guessing]:
     sets, counts = np.unique(train, axis=0, return_counts=True)
     best = sets[counts.argmax()]
     named = ", ".join(name for name, has in zip(classes, best, strict=True) if has)
-    right = float(np.mean((np.asarray(test) == best).all(1)))
-    return Yardstick("subset_accuracy", right, f"always {named or 'no class'}")
+    chosen = np.tile(best.astype(np.float64), (len(test), 1))
+    names = ("subset_accuracy", "micro_f1")
+    return [Guessing(name, chosen, f"always {named or 'no class'}") for name in names]
 
 
-def _mean(train: np.ndarray, test: np.ndarray, classes: list[str]) -> Yardstick:  # noqa: ARG001
-    mean = float(np.mean(train))
-    return _error(mean, test, f"always the mean, {mean:.4g}")
+def _middle(train: np.ndarray, test: np.ndarray, classes: list[str]) -> list[Guessing]:  # noqa: ARG001
+    """Return the constants that the two errors are least for: the median, and the mean."""
+    middles = (("mae", "median", float(np.median(train))), ("rmse", "mean", float(np.mean(train))))
+    return [
+        Guessing(name, np.full(len(test), value), f"always the {word}, {value:.4g}")
+        for name, word, value in middles
+    ]
 
 
-def _commonest_tag(train: list[Any], test: list[Any], classes: list[str]) -> Yardstick | None:
-    learnt, gold = (
-        np.array([tag for tags in found for tag in tags], dtype=np.int64)
-        for found in (train, test)
-    )
-    if not len(learnt) or not len(gold):
-        return None
+def _commonest_tag(train: list[Any], test: list[Any], classes: list[str]) -> list[Guessing]:
+    learnt = np.array([tag for tags in train for tag in tags], dtype=np.int64)
+    if not len(learnt) or not any(map(len, test)):
+        return []
     best = int(np.bincount(learnt).argmax())
-    return Yardstick("word_accuracy", float(np.mean(gold == best)), f"always {classes[best]}")
+    chosen = [np.tile(np.eye(len(classes))[best], (len(tags), 1)) for tags in test]
+    names = ("word_accuracy", "span_f1")
+    return [Guessing(name, chosen, f"always {classes[best]}") for name in names]
 
 
-def _constant_answer(train: Split, test: Split, score: AnswerScore) -> Yardstick:
-    """Return what no answer, or each context's first sentence, reaches: whichever is better in training."""
+def _constant_answer(train: Split, test: Split, score: Score) -> list[Guessing]:
+    """Return no answer, or each context's first sentence: whichever is better in training."""
     rules: dict[str, Callable[[Split], list[str]]] = {
         "never an answer": lambda split: [""] * len(split.ids),
         "the first sentence of the context": lambda split: [
             _first(text) for _, text in split.texts
         ],
     }
-    scores = Counter({said: score(rule(train), _gold(train)) for said, rule in rules.items()})
+    scores = Counter(
+        {said: score("f1", train, _guesses(rule(train))) for said, rule in rules.items()}
+    )
     said = scores.most_common(1)[0][0]
-    return Yardstick("f1", score(rules[said](test), _gold(test)), said)
+    return [Guessing("f1", _guesses(rules[said](test)), said)]
+
+
+def _guesses(answers: list[str]) -> list[Guess]:
+    return [Guess(answer, answer, 0.0, 0.0) for answer in answers]
 
 
 def _first(context: str) -> str:
     return next(iter(sentences(context)), "")
 
 
-def _gold(split: Split) -> list[list[str]]:
-    return [[answer.text for answer in answers] for answers in split.labels]
-
-
-RULES: dict[str, Callable[[Any, Any, list[str]], Yardstick | None]] = {
+RULES: dict[str, Callable[[Any, Any, list[str]], list[Guessing]]] = {
     "classification": _commonest_class,
     "multilabel": _commonest_set,
-    "regression": _mean,
+    "regression": _middle,
     "token": _commonest_tag,
 }

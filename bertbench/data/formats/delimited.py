@@ -93,7 +93,22 @@ def _table(
                 f"{file}, line {line} has {_count(cells)}, but {first} has {len(columns)}: {advice}"
             )
         rows.append(Record(line, dict(zip(columns, cells, strict=True))))
-    return Table(columns, checked(rows, file), notes)
+    return Table(columns, checked(rows, file), notes, advice=_missed(columns, header, dialect))
+
+
+def _missed(columns: list[str], header: bool | None, dialect: dict[str, Any]) -> str:
+    """Return what else to try where a column is missed."""
+    if len(columns) == 1:
+        told = dialect["delimiter"]
+        other = next((sign for sign in SEPARATORS if sign != told and sign in columns[0]), None)
+        if other is not None:
+            return (
+                f"; its rows are one cell: if {other!r} stands between cells, set task.format=csv"
+            )
+        return "; its rows are one cell: put commas, semicolons, tabs or bars between cells"
+    if header is None:
+        return ", or, if its first row is data, set task.header=false: its columns are then 1, 2 and so on"
+    return ""
 
 
 def _cells(text: str, file: Path, dialect: dict[str, Any]) -> Iterator[tuple[int, list[str]]]:

@@ -98,8 +98,8 @@ def test_a_file_whose_first_row_is_data_is_told_of_the_setting(tmp_path):
     path = raw(tmp_path / "data.csv", "a fine film,1\na dull film,0\n")
     words = said(files.task, path)
     assert words.endswith(
-        "('a fine film', '1'), or, if its first row is data, set task.header=false: its columns are then 1, 2 "
-        "and so on"
+        "('a fine film', '1'), or, if its first row is data, set task.header=false: its columns are then 1, "
+        "2 and so on"
     )
     assert "task.header" not in said(files.task, path, header=False)
 

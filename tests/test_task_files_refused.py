@@ -94,6 +94,38 @@ def test_a_missing_column_is_named_with_the_nearest(columns, settings, words, tm
     assert words in said(files.task, path, **settings)
 
 
+def test_a_file_whose_first_row_is_data_is_told_of_the_setting(tmp_path):
+    path = raw(tmp_path / "data.csv", "a fine film,1\na dull film,0\n")
+    words = said(files.task, path)
+    assert words.endswith(
+        "('a fine film', '1'), or, if its first row is data, set task.header=false: its columns are then "
+        "1, 2 and so on"
+    )
+    assert "task.header" not in said(files.task, path, header=False)
+
+
+@pytest.mark.parametrize("sign", [";", ",", "|"])
+def test_another_separator_than_the_one_that_is_told_is_named(sign, tmp_path):
+    path = raw(tmp_path / "data.tsv", f"text{sign}label\na fine film{sign}1\na dull film{sign}0\n")
+    words = said(files.task, path, format="tsv")
+    assert words.endswith(
+        f"; its rows are one cell: if {sign!r} stands between cells, set task.format=csv"
+    )
+    path = raw(tmp_path / "data.csv", "text\na fine film\na dull film\n")
+    assert said(files.task, path).endswith(
+        "; its rows are one cell: put commas, semicolons, tabs or bars between cells"
+    )
+
+
+@pytest.mark.parametrize(("cell", "right"), [("3,5", "3.5"), ("-0,25", "-0.25"), (" ,5", ".5")])
+def test_a_decimal_comma_is_shown_with_a_point(cell, right, tmp_path):
+    path = write(tmp_path / "data.csv", [*rows_of(20, classes=(1, 2)), ("a text", cell)])
+    words = said(files.task, path, kind="regression")
+    assert words.endswith(
+        f"line 22 has {cell!r} under 'label': it must be a number with a point, such as {right}"
+    )
+
+
 def test_a_part_without_labels_is_named(tmp_path):
     path = write(tmp_path / "data.csv", rows_of(20))
     own = write(tmp_path / "own.csv", [(text,) for text, _ in rows_of(9)], ("text",))

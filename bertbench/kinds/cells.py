@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from bertbench.errors import UserError, nearest
 
 SHOWN = 10  # columns in an error
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 LARGEST = 1e100  # number; beyond it the squares of errors overflow
 # A list as Python and JSON print it: ['a', 'b'], [1, 2] or [].
 LIST = re.compile(r"""\[(?:|["'].*["']|-?\d+(?:, ?-?\d+)+)\]""", re.DOTALL)
@@ -81,6 +82,11 @@ def number(record: dict[str, Any], key: str, column: str, place: str) -> float:
         found = math.nan if none else float(value)
     except (TypeError, ValueError, OverflowError):
         found = math.nan
+    if isinstance(value, str) and DECIMAL_COMMA.fullmatch(value.strip()):
+        raise UserError(
+            f"{place} has {value!r:.60} under {column!r}: it must be a number with a point, such as "
+            f"{value.strip().replace(',', '.')}"
+        )
     if not abs(found) <= LARGEST:
         raise UserError(
             f"{place} has {value!r:.60} under {column!r}: it must be a number, such as -1.5"

@@ -13,6 +13,7 @@ from bertbench.errors import UserError
 LONGEST = 2**31 - 1  # characters in a field; the csv module's own limit is 131,072
 # Where two fit equally well, the one that prose and numbers have less often.
 SEPARATORS = "\t|;,"
+WORDS = 3  # of a name that may be a text
 SAMPLE = 50  # rows that a separator is found in
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 LITERAL: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
@@ -93,7 +94,27 @@ def _table(
                 f"{file}, line {line} has {_count(cells)}, but {first} has {len(columns)}: {advice}"
             )
         rows.append(Record(line, dict(zip(columns, cells, strict=True))))
-    return Table(columns, checked(rows, file), notes)
+    return Table(columns, checked(rows, file), notes, advice=_missed(columns, header, dialect))
+
+
+def _missed(columns: list[str], header: bool | None, dialect: dict[str, Any]) -> str:
+    """Return what else to try where a column is missed."""
+    if len(columns) == 1:
+        told = dialect["delimiter"]
+        other = next((sign for sign in SEPARATORS if sign != told and sign in columns[0]), None)
+        if other is not None:
+            return (
+                f"; its rows are one cell: if {other!r} stands between cells, set task.format=csv"
+            )
+        return "; its rows are one cell: put commas, semicolons, tabs or bars between cells"
+    if header is None and any(map(_reads_like_data, columns)):
+        return ", or, if its first row is data, set task.header=false: its columns are then 1, 2 and so on"
+    return ""
+
+
+def _reads_like_data(name: str) -> bool:
+    """Tell whether the name of a column is a number, or as long as a sentence."""
+    return name.lstrip("+-").replace(".", "", 1).isdigit() or len(name.split()) >= WORDS
 
 
 def _cells(text: str, file: Path, dialect: dict[str, Any]) -> Iterator[tuple[int, list[str]]]:

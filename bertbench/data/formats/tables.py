@@ -23,6 +23,7 @@ class Table(NamedTuple):
     rows: list[Record]  # at least one
     notes: list[str]  # a sentence for each thing that was decided and not said
     unit: str = "line"  # what `place` counts, as an error calls it: line, row, question, file
+    advice: str = ""  # what else may be wrong where a column is missed
 
 
 def named(rows: Iterable[Record], file: Path, unit: str, notes: list[str]) -> Table:
@@ -95,7 +96,9 @@ def column_error(table: Table, wanted: str, key: str, path: Path) -> NoReturn:
         raise UserError(f"{path} has {count} columns {wanted!r}: rename one")
     known = ", ".join(f"{name!r:.30}" for name in table.columns[:SHOWN])
     more = len(table.columns) - SHOWN
+    near = nearest(wanted, table.columns)
+    advice = "" if near and len(table.columns) > 1 else table.advice
     raise UserError(
-        f"{path} has no column {wanted!r}{nearest(wanted, table.columns)}: set {key} to one of its columns "
-        f"({known}{f' and {more} more' if more > 0 else ''})"
+        f"{path} has no column {wanted!r}{near}: set {key} to one of its columns "
+        f"({known}{f' and {more} more' if more > 0 else ''}){advice}"
     )

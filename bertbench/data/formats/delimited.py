@@ -13,6 +13,7 @@ from bertbench.errors import UserError
 LONGEST = 2**31 - 1  # characters in a field; the csv module's own limit is 131,072
 # Where two fit equally well, the one that prose and numbers have less often.
 SEPARATORS = "\t|;,"
+WORDS = 3  # of a name that may be a text
 SAMPLE = 50  # rows that a separator is found in
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 LITERAL: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}

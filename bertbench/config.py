@@ -19,7 +19,7 @@ from bertbench.schema import RunConfig
 Plain = dict[str, Any]
 
 
-ENDINGS = "csv|tsv|jsonl?|ndjson|parquet|conllu?|bio|iob2?|txt"  # of files of labelled data
+ENDINGS = "csv|tsv|tab|jsonl?|ndjson|parquet|conllu?|bio|iob2?|txt"  # of files of labelled data
 PARTS = ("train", "training", "dev", "valid", "validation", "val", "test", "data")
 
 

@@ -13,7 +13,8 @@ from bertbench.kinds import find
 from bertbench.kinds.base import shown
 from bertbench.kinds.noticing import noticed
 from bertbench.records import fingerprint as fingerprint_of
-from bertbench.report.datacard import Card, Repeat, Tokenizing, as_json, describe, render
+from bertbench.report.cardfacts import Card, Repeat, Tokenizing, describe
+from bertbench.report.datacard import as_json, render
 from bertbench.store import Store
 from bertbench.types import Flaw, Split, TaskData
 

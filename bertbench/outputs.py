@@ -14,7 +14,7 @@ from bertbench.kinds.base import shown
 from bertbench.metrics import confusion
 from bertbench.plan import Plan, written_split
 from bertbench.records import RunRecord
-from bertbench.report.datacard import Card
+from bertbench.report.cardfacts import Card
 from bertbench.report.figures import confusion_figure
 from bertbench.tracking.protocol import Run
 from bertbench.types import Outcome, TaskData

@@ -20,7 +20,6 @@ from bertbench.config import Plain, build
 from bertbench.data.splits import split_ids, subset
 from bertbench.errors import UserError
 from bertbench.kinds import KINDS, find, measure
-from bertbench.kinds.validate import validate
 from bertbench.lineage import Lineage, canonical, trace
 from bertbench.naming import words
 from bertbench.records import STAGES, fingerprint, seedless
@@ -110,11 +109,7 @@ def make_plan(values: Plain, choices: dict[str, str]) -> Plan:
     """
     check(values)
     task = values["task"]
-    whole: TaskData = build(task["source"])
-    validate(whole, f"task {task['name']}")
-    sound = leaks.checked(whole, task["leaks"], f"task {task['name']}")
-    if sound is not whole:  # a class may have lost its last text
-        validate(whole := sound, f"task {task['name']}")
+    whole = leaks.sound(build(task["source"]), task["leaks"], f"task {task['name']}")
     kind = find(whole.kind)
     data = whole._replace(
         name=task["name"],

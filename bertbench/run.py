@@ -13,7 +13,7 @@ from bertbench.errors import UserError
 from bertbench.kinds import find
 from bertbench.plan import Plan
 from bertbench.records import RunRecord
-from bertbench.report.datacard import Card
+from bertbench.report.cardfacts import Card
 from bertbench.store import RUNS, Store
 from bertbench.tracking.protocol import Run, Tracker, keep_text
 from bertbench.types import Fitted, Outcome
@@ -180,9 +180,11 @@ def _warnings(plan: Plan, outcome: Outcome) -> list[str]:
             f"{unread:.0f} training {UNREAD[data.kind]}, so nothing was learned of them "
             f"(task.max_length={task['max_length']}, task.long_text={task['long_text']})"
         )
-    strengths, c = plan.values["mode"].get(_strengths(plan)), outcome.stats.get("chosen/C")
-    if data.kind == "regression" and strengths and c in (min(strengths), max(strengths)):
-        said.append(f"the best C, {c:g}, lies at the edge of mode.{_strengths(plan)}")
+    c, mode = outcome.stats.get("chosen/C"), plan.science["mode"]  # which has what this kind reads
+    if data.kind == "regression" and c is not None:
+        name = "ridge" if "ridge" in mode else "penalties"
+        if c in (min(mode[name]), max(mode[name])):
+            said.append(f"the best C, {c:g}, lies at the edge of mode.{name}")
     rates = plan.values["mode"].get("learning_rates")
     if rates and len(rates) > 1 and outcome.stats["chosen/lr"] in (min(rates), max(rates)):
         best = outcome.stats["chosen/lr"]
@@ -190,11 +192,6 @@ def _warnings(plan: Plan, outcome: Outcome) -> list[str]:
     for words in said:
         logger.warning("%s: %s", plan.title, words)
     return said
-
-
-def _strengths(plan: Plan) -> str:
-    """Return which setting of the mode has the values of C that were tried."""
-    return "ridge" if plan.data.kind == "regression" and plan.encoder is None else "penalties"
 
 
 def _latency(fitted: Fitted, texts: list[Any]) -> float:

@@ -9,14 +9,18 @@ from bertbench.errors import UserError
 M = TypeVar("M")
 
 
-def check(penalties: Sequence[float]) -> None:
+def check(penalties: Sequence[float], place: str = "mode.penalties") -> None:
     """Refuse values of C of which none can be chosen.
+
+    Args:
+        penalties: Values of C.
+        place: The setting that has them.
 
     Raises:
         UserError: There is none, or one is not positive.
     """
     if not penalties or min(penalties) <= 0:
-        raise UserError(f"mode.penalties={list(penalties)} must be numbers above 0, at least one")
+        raise UserError(f"{place}={list(penalties)} must be numbers above 0, at least one")
 
 
 def best(

@@ -15,6 +15,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from bertbench import config, door, schema
+from bertbench.data.formats import telling
 from bertbench.errors import UserError
 
 FILES = sorted(CONF.rglob("*.yaml"))
@@ -368,3 +369,8 @@ def test_build_lets_the_users_error_through():
 )  # fmt: skip
 def test_a_task_is_called_as_its_file_or_as_its_folder(path, name):
     assert config.stem(path) == name
+
+
+def test_every_ending_of_a_format_is_left_out_of_a_name():
+    for ending in telling.ENDINGS:
+        assert config.stem(f"a/tickets{ending}.gz") == "tickets"

@@ -12,7 +12,7 @@ from bertbench.data import duplicates, flaws
 from bertbench.data.flaws import Flaw, splits_of
 from bertbench.data.lengths import quantiles
 from bertbench.examination import measured
-from bertbench.report import datacard, markdown
+from bertbench.report import cardfacts, datacard, markdown
 from bertbench.types import Answer
 
 EVIL = (
@@ -31,10 +31,10 @@ def card_of(data, **more):
     )
     given = {
         "yardsticks": measured(data),
-        "tokenizers": {"wordpiece": datacard.Tokenizing(quantiles([3, 9]), 8, 0.5, 0.0125)},
+        "tokenizers": {"wordpiece": cardfacts.Tokenizing(quantiles([3, 9]), 8, 0.5, 0.0125)},
         "notes": ["train.csv was read as UTF-8 | with a mark"],
     }
-    return datacard.describe(data, found, flaws.find(data, found, seed=0), **given | more)
+    return cardfacts.describe(data, found, flaws.find(data, found, seed=0), **given | more)
 
 
 def planted(kind, seed=31):

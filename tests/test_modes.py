@@ -199,6 +199,12 @@ def test_tfidf_refuses_counts_below_one(wrong):
         MODES["tfidf"](**wrong)
 
 
+@pytest.mark.parametrize("wrong", [[], [0.1, 0]], ids=str)
+def test_tfidf_refuses_strengths_by_the_setting_that_has_them(wrong):
+    with pytest.raises(UserError, match=r"mode\.ridge=\["):
+        MODES["tfidf"](ridge=wrong)
+
+
 # Frozen
 
 

@@ -526,7 +526,7 @@ def test_what_a_reader_should_know_of_a_run_is_a_warning(kind, stats, said, monk
     plan = SimpleNamespace(
         data=SimpleNamespace(kind=kind),
         values={"mode": mode, "task": task},
-        encoder=None,
+        science={"mode": mode},
         title="t",
     )
     monkeypatch.setattr(room, "find", lambda _: SimpleNamespace(says_one_thing=lambda _: False))

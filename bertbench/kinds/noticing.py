@@ -101,9 +101,10 @@ def _shared_groups(data: TaskData) -> Iterator[Flaw]:
     unit = {"ranking": "query", "span": "context"}.get(data.kind, "group")
     known: set[str] = set()
     for name, split in splits_of(data).items():
-        groups = [normalise(group) for group in split.groups or ()]
-        ids = [row for row, group in zip(split.ids, groups, strict=False) if group in known]
-        known.update(groups)
+        names = split.groups or []
+        normal = {name: normalise(name) for name in {*names}}  # a context stands in many rows
+        ids = [row for row, name in zip(split.ids, names, strict=False) if normal[name] in known]
+        known.update(normal.values())
         if ids:
             words = (
                 f"{len(ids)} of {len(split.ids)} {name} rows are of a {unit} that an earlier split has too, "

@@ -86,7 +86,7 @@ class Ranking:
 
     def says_one_thing(self, predictions: np.ndarray) -> bool:
         """See `Kind`; numbers that differ by rounding alone are one."""
-        return numbers.constant(predictions)
+        return numbers.nearly_constant(predictions)
 
     def table(self, split: Split, predictions: np.ndarray, classes: list[str]) -> dict[str, Any]:
         """See `Kind`; a candidate alone is neither right nor wrong."""

@@ -64,7 +64,7 @@ class Regression:
 
     def says_one_thing(self, predictions: np.ndarray) -> bool:
         """See `Kind`; numbers that differ by rounding alone are one."""
-        return numbers.constant(predictions)
+        return numbers.nearly_constant(predictions)
 
     def table(self, split: Split, predictions: np.ndarray, classes: list[str]) -> dict[str, Any]:
         """See `Kind`; nothing is right or wrong, so there is no such column."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bertbench import strength
 from bertbench.baselines import texts
 from bertbench.baselines.answering import FittedPassages
 from bertbench.baselines.matching import Matcher
@@ -35,7 +36,8 @@ class Tfidf:
         ridge: The same for regression, where the best C is smaller.
 
     Raises:
-        UserError: `ngrams` or `min_documents` is below 1, `characters` below 2, or `stop_words` is no list.
+        UserError: `ngrams` or `min_documents` is below 1, `characters` below 2, `stop_words` is no list, or
+            `ridge` is empty or not positive.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Tfidf:
             )
         if characters is not None and characters < 2:
             raise UserError(f"mode.characters={characters} must be null or at least 2")
+        strength.check(ridge, "mode.ridge")
         self.min_documents, self.penalties, self.ridge = min_documents, penalties, ridge
         self.grams = [texts.Grams("word", ngrams, words) for words in dict.fromkeys(stop_words)]
         if characters is not None:

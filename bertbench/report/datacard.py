@@ -7,11 +7,9 @@ import numpy as np
 
 from bertbench.data.duplicates import KINDS
 from bertbench.data.lengths import QUANTILES
-from bertbench.report.cardfacts import EXAMPLES, Card, Repeat, Tokenizing, describe
+from bertbench.report.cardfacts import EXAMPLES, Card
 from bertbench.report.markdown import escape, number, table
 from bertbench.types import Flaw
-
-__all__ = ["Card", "Repeat", "Tokenizing", "as_json", "describe", "render", "verdict"]
 
 SENTENCE = 400  # characters of a flaw's words
 SHOWN = 20  # ids named of a flaw; the JSON has all

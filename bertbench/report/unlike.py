@@ -7,7 +7,7 @@ from bertbench.report.rows import Row, Table
 from bertbench.tracking.delivery import flatten
 
 READING = ("task.long_text", "task.max_length")  # how much of a text is read
-LEFT_OUT = ("mode.target",)  # the mode itself, which stands in the name
+MODE = "mode.target"  # stands in the name
 
 
 def unlike(table: Table) -> list[str]:
@@ -64,5 +64,5 @@ def _settings(row: Row) -> dict[str, object]:
     return {
         name: value
         for name, value in flat.items()
-        if (name.startswith("mode.") and name not in LEFT_OUT) or name in READING
+        if (name.startswith("mode.") and name != MODE) or name in READING
     }

@@ -80,7 +80,7 @@ def rmse(labels: np.ndarray, predictions: np.ndarray) -> float:
     return float(largest * np.sqrt(np.mean((errors / largest) ** 2)))  # no square overflows
 
 
-def constant(predictions: np.ndarray) -> bool:
+def nearly_constant(predictions: np.ndarray) -> bool:
     """Tell whether all numbers (T,) are the same but for rounding: a millionth of the largest."""
     largest = float(np.abs(predictions).max(initial=0.0))
     return bool(np.ptp(predictions) <= ROUNDING * largest)

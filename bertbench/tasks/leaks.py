@@ -8,6 +8,7 @@ import numpy as np
 from bertbench.data.duplicates import normalise, parts_of
 from bertbench.data.splits import take
 from bertbench.errors import UserError
+from bertbench.kinds.validate import validate
 from bertbench.types import Flaw, Split, TaskData
 
 log = logging.getLogger(__name__)
@@ -15,6 +16,24 @@ log = logging.getLogger(__name__)
 ORDER = ("train", "validation", "test")  # a text stands in the first; in a later one it is a leak
 NAMED = 3  # ids in a sentence
 DROPPED = {name: f"leaks dropped from {name}" for name in ORDER}  # what the data card calls them
+
+
+def sound(data: TaskData, action: str, place: str) -> TaskData:
+    """Return a task that is valid and whose leaks were dealt with.
+
+    Args:
+        data: A whole task.
+        action: See `checked`.
+        place: What the user calls it.
+
+    Raises:
+        UserError: See `validate` and `checked`.
+    """
+    validate(data, place)
+    found = checked(data, action, place)
+    if action == "drop" and found is not data:  # a class may have lost its last text
+        validate(found, place)
+    return found
 
 
 def checked(data: TaskData, action: str, place: str) -> TaskData:

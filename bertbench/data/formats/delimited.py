@@ -107,9 +107,14 @@ def _missed(columns: list[str], header: bool | None, dialect: dict[str, Any]) ->
                 f"; its rows are one cell: if {other!r} stands between cells, set task.format=csv"
             )
         return "; its rows are one cell: put commas, semicolons, tabs or bars between cells"
-    if header is None:
+    if header is None and any(map(_reads_like_data, columns)):
         return ", or, if its first row is data, set task.header=false: its columns are then 1, 2 and so on"
     return ""
+
+
+def _reads_like_data(name: str) -> bool:
+    """Tell whether the name of a column is a number, or as long as a sentence."""
+    return name.lstrip("+-").replace(".", "", 1).isdigit() or len(name.split()) >= WORDS
 
 
 def _cells(text: str, file: Path, dialect: dict[str, Any]) -> Iterator[tuple[int, list[str]]]:
